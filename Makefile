@@ -1,0 +1,47 @@
+# Everything a person types. `make demo` and `make test` work on a fresh machine with Python 3.11, pip and gcc.
+PYTHON ?= python3
+PORT ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PORT_FLAG := $(if $(PORT),--port $(PORT))
+
+.PHONY: demo run test test-browser soak bench lint docs clean
+
+demo: $(VENV)/ready
+	$(BIN)/python -m gateway demo $(PORT_FLAG)
+
+run: $(VENV)/ready
+	$(BIN)/python -m gateway serve $(PORT_FLAG)
+
+test: $(VENV)/ready-test
+	$(BIN)/python -m pytest -m "not browser and not soak"
+
+test-browser: $(VENV)/ready-test
+	$(BIN)/python -m pytest -m browser tests/browser
+
+soak: $(VENV)/ready-test
+	$(BIN)/python -m pytest -m soak --timeout 0 tests/soak
+
+bench: $(VENV)/ready-test
+	$(BIN)/python -m benchmarks
+
+lint: $(VENV)/ready-test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+docs: $(VENV)/ready
+	$(BIN)/python -m gateway docs gateway.toml > gateway.toml.new && mv gateway.toml.new gateway.toml
+	$(BIN)/python -m gateway docs configuration > docs/configuration.md
+	$(BIN)/python -m gateway docs hooks > docs/hooks.md
+
+$(VENV)/ready: setup.cfg pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[speed]
+	touch $@
+
+$(VENV)/ready-test: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[speed,test]
+	touch $@
+
+clean:
+	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,193 @@
+"""Reads gateway.toml, `.env` and the environment into `Settings`. All mistakes at once, each with its dotted path.
+
+Order: environment, `.env`, TOML, default. `GATEWAY__SERVER__PORT=9000` style for every key, and the short names of
+`SHORT_NAMES` for the few that everybody sets."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from config.settings import Settings
+
+SHORT_NAMES: dict[str, tuple[str, ...]] = {
+    "PORT": ("server", "port"),
+    "SECURE_1PSID": ("accounts", "0", "secure_1psid"),
+    "SECURE_1PSIDTS": ("accounts", "0", "secure_1psidts"),
+    "SECURE_1PSIDCC": ("accounts", "0", "secure_1psidcc"),
+    "REDIS_URL": ("state", "url"),
+    "API_KEY": ("plugins", "api_key", "keys", "0", "key"),
+    "R2_ENDPOINT_URL": ("plugins", "r2_upload", "endpoint_url"),
+    "R2_BUCKET": ("plugins", "r2_upload", "bucket"),
+    "R2_ACCESS_KEY_ID": ("plugins", "r2_upload", "access_key_id"),
+    "R2_SECRET_ACCESS_KEY": ("plugins", "r2_upload", "secret_access_key"),
+    "R2_PUBLIC_BASE_URL": ("plugins", "r2_upload", "public_base_url"),
+}
+PREFIX = "GATEWAY__"
+
+
+class ConfigError(Exception):
+    """The configuration is wrong. `problems` holds one line for each mistake, each opening with its dotted path."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """`settings`, the folder that relative paths are relative to, and which file was read (None: defaults only)."""
+
+    settings: Settings
+    root: Path
+    file: Path | None
+
+
+def load(file: Path | None, environ: Mapping[str, str] | None = None) -> Loaded:
+    """Read `file` (None: `gateway.toml` here if there is one). Raises ConfigError."""
+    environ = os.environ if environ is None else environ
+    if file is None and Path("gateway.toml").is_file():
+        file = Path("gateway.toml")
+    root = file.resolve().parent if file else Path.cwd()
+    data = _read_toml(file) if file else {}
+    problems: list[str] = []
+    for source in (_read_dotenv(root / ".env"), environ):
+        _merge(data, source, problems)
+    try:
+        settings = Settings.model_validate(data)
+    except ValidationError as exc:
+        raise ConfigError([*problems, *explain(exc, Settings)]) from None
+    if problems:
+        raise ConfigError(problems)
+    return Loaded(settings, root, file)
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except OSError as exc:
+        raise ConfigError([f"{file}: {exc.strerror or exc}"]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError([f"{file}: {exc}"]) from None
+
+
+def _read_dotenv(file: Path) -> dict[str, str]:
+    if not file.is_file():
+        return {}
+    values = {}
+    for line in file.read_text("utf-8").splitlines():
+        name, equals, value = line.strip().removeprefix("export ").partition("=")
+        if equals and not name.startswith("#"):
+            value = value.strip()
+            if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
+                value = value[1:-1]
+            values[name.strip()] = value
+    return values
+
+
+def _merge(data: dict[str, Any], environ: Mapping[str, str], problems: list[str]) -> None:
+    for name, text in environ.items():
+        if name.startswith(PREFIX):
+            path, value = tuple(name[len(PREFIX) :].lower().split("__")), _value(text)
+        elif name in SHORT_NAMES and text:
+            path, value = SHORT_NAMES[name], text
+        else:
+            continue
+        try:
+            _put(data, path, value)
+        except (TypeError, ValueError, IndexError):
+            problems.append(f"{'.'.join(path)}: {name} does not fit what gateway.toml has there")
+    keys = data.get("plugins", {}).get("api_key", {}).get("keys")
+    if isinstance(keys, list) and keys and isinstance(keys[0], dict):
+        keys[0].setdefault("name", "default")
+
+
+def _value(text: str) -> Any:
+    """A list or table comes as JSON; all else is a string, which pydantic turns into what the setting wants."""
+    if text[:1] in "[{":
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _put(data: Any, path: tuple[str, ...], value: Any) -> None:
+    """Set `data[path]`, making tables and (for numbers) lists on the way."""
+    for key, following in zip(path, (*path[1:], None), strict=True):
+        slot: Any = key
+        if isinstance(data, list):
+            slot = int(key)
+            if slot > len(data):
+                raise IndexError(key)
+            if slot == len(data):
+                data.append(None)
+        if following is None:
+            data[slot] = value
+            return
+        if isinstance(data, dict) and slot not in data:
+            data[slot] = None
+        if data[slot] is None:
+            data[slot] = [] if following.isdigit() else {}
+        data = data[slot]
+
+
+def explain(exc: ValidationError, model: type[BaseModel], prefix: str = "") -> list[str]:
+    """One line for each mistake: dotted path, what is wrong, and a did-you-mean for a misspelt name. Values that were
+    configured are not quoted: one of them may be a cookie."""
+    lines = []
+    for error in exc.errors(include_url=False, include_input=False, include_context=False):
+        path = ".".join(part for part in (prefix, *map(str, error["loc"])) if part)
+        if error["type"] == "extra_forbidden":
+            lines.append(f"{path}: unknown setting{suggest(str(error['loc'][-1]), _names_at(model, error['loc'][:-1]))}")
+        else:
+            lines.append(f"{path}: {error['msg'].removeprefix('Value error, ')}" if path else error["msg"])
+    return lines
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """`", did you mean 'x'?"` or an empty string."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f", did you mean {near[0]!r}?" if near else ""
+
+
+def _names_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    for part in path:
+        if isinstance(part, int):
+            continue
+        field = model.model_fields.get(part)
+        found = _model_in(field.annotation) if field else None
+        if found is None:
+            return []
+        model = found
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for part in getattr(annotation, "__args__", ()):
+        if (found := _model_in(part)) is not None:
+            return found
+    return None
+
+
+def masked(value: Any) -> Any:
+    """`value` as plain data for showing: secrets become `***`."""
+    if isinstance(value, BaseModel):
+        return {name: masked(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, SecretStr):
+        return "***" if value.get_secret_value() else ""
+    if isinstance(value, dict):
+        return {key: masked(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [masked(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,157 @@
+"""Every setting of the gateway: name, type, default and one sentence. Frozen values; unknown keys are refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+# RFC 6265 cookie-octets without "/": the library puts cookie values into file names if it is ever let near a disk.
+_COOKIE_VALUE = re.compile(r"[!#-+\--.0-:<-\[\]-~]{1,4096}")
+
+
+def _cookie_value(secret: SecretStr) -> SecretStr:
+    value = secret.get_secret_value()
+    if not value:
+        return secret
+    if not _COOKIE_VALUE.fullmatch(value):
+        raise ValueError("is not a cookie value (a quote, comma, semicolon, slash, space or control character is in it)")
+    return secret
+
+
+def _filled(secret: SecretStr) -> SecretStr:
+    if not secret.get_secret_value().strip():
+        raise ValueError("is empty; remove the line, or set a key")
+    return secret
+
+
+CookieValue = Annotated[SecretStr, AfterValidator(_cookie_value)]
+Key = Annotated[SecretStr, AfterValidator(_filled)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Section(BaseModel):
+    """Base of every table in gateway.toml: frozen, and a misspelt key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Server(Section):
+    """Where the gateway listens and what it accepts."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on. Other than loopback: a key is always required.")
+    port: int = Field(8100, ge=0, le=65_535, description="TCP port; 0 takes a free one.")
+    public_url: str | None = Field(None, description="Address under which clients reach the gateway (reverse proxy).")
+    workers: Literal[1] = Field(1, description="Processes. Only 1 for now; more are refused rather than ignored.")
+    allow_anonymous: bool = Field(False, description="Serve callers without a key on an address other than loopback.")
+    allowed_hosts: tuple[str, ...] = Field((), description="Accepted Host names; empty accepts every name.")
+    cors_origins: tuple[str, ...] = Field((), description="Origins of browser apps that may call the API; '*' for all.")
+    max_json_mb: float = Field(4, gt=0, le=64, description="Largest request body without its media, in MB.")
+    max_image_mb: float = Field(32, gt=0, le=512, description="Largest request body with media, in MB.")
+    header_timeout_s: Seconds = Field(15, description="Time for the request line and headers, and for idle connections.")
+    body_timeout_s: Seconds = Field(30, description="Time for the whole request body (1 s more for each MB).")
+    write_stall_s: Seconds = Field(30, description="A client that does not read for so long is dropped.")
+    ping_s: Seconds = Field(15, description="Silence after which a stream gets a keep-alive.")
+    shutdown_grace_s: float = Field(20, ge=0, le=3600, description="Time for running streams after SIGTERM.")
+
+
+class Admin(Section):
+    """Who may see and change accounts, keys and settings."""
+
+    key: Key | None = Field(None, description="Bearer key for /api/*. Without one: open on loopback, else made at start.")
+
+
+class Gateway(Section):
+    """Which plugins run, in which order, and how chats are kept."""
+
+    plugins: tuple[str, ...] = Field((), description="Plugins, outermost first. Only what is named here is imported.")
+    plugin_dirs: tuple[Path, ...] = Field((Path("plugins"),), description="Folders of plugin files, beside this file.")
+    strict_models: bool = Field(False, description="Refuse an answer from a smaller model than the one asked for.")
+    chat: Literal["temporary", "keep", "delete"] = Field(
+        "temporary", description="Trace in the account: none, a kept chat, or a chat deleted after the reply."
+    )
+    hook_timeout_s: Seconds = Field(10, description="Time budget of one plugin hook.")
+
+
+class Upstream(Section):
+    """How long to wait for Gemini, and whom to trust."""
+
+    ca_file: Path | None = Field(None, description="Extra CA bundle (PEM), for an inspecting proxy or the simulator.")
+    init_timeout_s: Seconds = Field(30, description="Time to sign an account in.")
+    first_byte_timeout_s: Seconds = Field(60, description="Time to the first sign of life of an answer.")
+    stall_timeout_s: Seconds = Field(60, description="Longest silence in the middle of an answer.")
+    total_timeout_s: Seconds = Field(300, description="Longest answer.")
+    tail_timeout_s: Seconds = Field(5, description="How long a complete answer may take to close its connection.")
+    activity_ping: Literal["background", "off"] = Field(
+        "background", description="Tell Google that the account is in use, at most once a minute and off the reply's path."
+    )
+
+
+class Pool(Section):
+    """How calls share the accounts."""
+
+    allow_guest: bool = Field(False, description="Serve with an account that Google treats as a guest (small model).")
+    queue_size: int = Field(64, ge=0, le=100_000, description="Calls that may wait for a free account.")
+    queue_timeout_s: Seconds = Field(30, description="Longest wait for a free account.")
+    max_concurrency: int = Field(8, ge=1, le=1000, description="Calls at once on one account.")
+    egress_per_minute: int = Field(0, ge=0, description="Calls a minute through one proxy (or none); 0 is no limit.")
+    egress_per_hour: int = Field(0, ge=0, description="Calls an hour through one proxy (or none); 0 is no limit.")
+
+
+class Account(Section):
+    """One Gemini account, by its cookies."""
+
+    name: str = Field("", max_length=64, pattern=r"^[A-Za-z0-9._@+-]*$", description="Name in logs and metrics.")
+    secure_1psid: CookieValue = Field(description="Value of the cookie __Secure-1PSID.")
+    secure_1psidts: CookieValue = Field(SecretStr(""), description="Value of the cookie __Secure-1PSIDTS.")
+    secure_1psidcc: CookieValue = Field(SecretStr(""), description="Value of the cookie __Secure-1PSIDCC.")
+    proxy: SecretStr | None = Field(None, description="http(s):// or socks5:// proxy for this account.")
+    language: str = Field("en", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="Language of the account.")
+    enabled: bool = Field(True, description="Switch an account off without deleting it.")
+    max_concurrency: int | None = Field(None, ge=1, le=1000, description="Calls at once; default: pool.max_concurrency.")
+
+    @model_validator(mode="after")
+    def _has_cookie(self) -> Account:
+        if not self.secure_1psid.get_secret_value():
+            raise ValueError("secure_1psid is empty")
+        return self
+
+
+class State(Section):
+    """Where records live that outlast a call."""
+
+    url: str = Field("memory://", pattern=r"^(memory://|rediss?://.+)$", description="memory:// or redis://host/db.")
+    dir: Path = Field(Path("state"), description="Folder for generated keys and encrypted cookies (made with mode 0700).")
+
+
+class Settings(Section):
+    """All of gateway.toml. `plugins` stays raw here: each plugin validates its own table."""
+
+    server: Server = Server()
+    admin: Admin = Admin()
+    gateway: Gateway = Gateway()
+    upstream: Upstream = Upstream()
+    pool: Pool = Pool()
+    accounts: tuple[Account, ...] = ()
+    state: State = State()
+    plugins: dict[str, dict[str, Any]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_accounts(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("accounts"), list):
+            accounts = [dict(a) if isinstance(a, dict) else a for a in data["accounts"]]
+            for number, account in enumerate(accounts, 1):
+                if isinstance(account, dict) and not account.get("name"):
+                    account["name"] = f"account-{number}"
+            data = {**data, "accounts": accounts}
+        return data
+
+    @model_validator(mode="after")
+    def _unique_accounts(self) -> Settings:
+        names = [account.name for account in self.accounts]
+        if double := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"accounts: two have the name {sorted(double)[0]!r}")
+        return self

@@ -1,0 +1,1 @@
+"""HTTP gateway in front of a pool of Gemini web accounts. Start reading at `gateway/calls.py`."""

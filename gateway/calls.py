@@ -1,0 +1,126 @@
+"""The way of a call, as a straight line. Knows no HTTP and no Google.
+
+    decoded call -> fold(prepare_call) -> does the model exist, may this key ask it? -> gate(admit)    [prepare]
+                 -> chain of wrap_generate around pool.generate -> stop words, max_tokens, usage        [run]
+                 -> events: content, then exactly one Finished or one GatewayError
+
+There is one path: a caller who does not stream gets the same events, collected."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+from gateway.errors import ContentRefused, Forbidden, PluginFailed
+from gateway.hooks import Hooks
+from gateway.hookspecs import Generate
+from gateway.model import (
+    Call,
+    Citation,
+    Event,
+    Finished,
+    FinishReason,
+    ImageReady,
+    Reply,
+    TextDelta,
+    ThoughtDelta,
+    Usage,
+)
+from gateway.upstream.packing import text_of
+from gateway.wire import tokens
+from gateway.wire.stop import Cutter
+
+
+class Calls:
+    """Runs calls through `hooks` around `generate`, one attempt at an account. The chain is built here, once.
+    `check_model` raises UnknownModel for a name that nobody serves."""
+
+    def __init__(self, hooks: Hooks, generate: Generate, check_model: Callable[[str], object]) -> None:
+        self._hooks = hooks
+        self._check_model = check_model
+        self._generate = hooks.chain(generate)
+
+    async def prepare(self, call: Call) -> Call:
+        """The call as plugins want it, admitted. Raises a GatewayError."""
+        call = await self._hooks.prepare_call(call)
+        allowed = call.principal.models
+        if allowed is not None and call.model not in allowed:
+            raise Forbidden(f"This key may not use the model {call.model}", param="model")
+        self._check_model(call.model)
+        call.prompt_tokens = tokens.count(text_of(call.messages))
+        await self._hooks.admit(call)
+        return call
+
+    async def run(self, call: Call) -> AsyncGenerator[Event, None]:
+        """The events of an admitted call. Raises a GatewayError."""
+        meter = _Meter(call)
+        try:
+            async with aclosing(self._generate(call)) as events:
+                async for event in events:
+                    for out in meter.pass_on(event):
+                        yield out
+                    if meter.ended:
+                        return
+        except ContentRefused as refusal:
+            # The answer to a chat that was refused is the refusal, in the dialect's own way.
+            yield TextDelta(refusal.message)
+            yield Finished(FinishReason.REFUSED, meter.usage())
+            return
+        raise PluginFailed("a plugin ended the answer without its end", hint="no Finished came through the chain")
+
+
+class _Meter:
+    """Cuts the answer where the caller wants it, and counts tokens on the way."""
+
+    def __init__(self, call: Call) -> None:
+        self._prompt = call.prompt_tokens
+        self._cutter = Cutter(call.stop, call.max_tokens) if call.stop or call.max_tokens is not None else None
+        self._output = 0.0
+        self._thoughts = 0.0
+        self.ended = False
+
+    def pass_on(self, event: Event) -> list[Event]:
+        match event:
+            case TextDelta(text):
+                return self._text(text)
+            case ThoughtDelta(text):
+                self._thoughts += tokens.weight(text)
+                return [event]
+            case Finished(reason):
+                held = self._cutter.flush() if self._cutter else ""
+                self._output += tokens.weight(held)
+                reason = (self._cutter.reason if self._cutter else None) or reason
+                self.ended = True
+                return [*([TextDelta(held)] if held else []), Finished(reason, self.usage())]
+            case _:
+                return [event]
+
+    def _text(self, text: str) -> list[Event]:
+        if self._cutter is None:
+            self._output += tokens.weight(text)
+            return [TextDelta(text)]
+        text = self._cutter.feed(text)
+        self._output += tokens.weight(text)
+        out: list[Event] = [TextDelta(text)] if text else []
+        if self._cutter.reason is not None:
+            self.ended = True
+            out.append(Finished(self._cutter.reason, self.usage()))
+        return out
+
+    def usage(self) -> Usage:
+        return Usage(self._prompt, tokens.rounded(self._output), tokens.rounded(self._thoughts))
+
+
+def add_to(reply: Reply, event: Event) -> None:
+    """Put one more event into `reply`."""
+    match event:
+        case TextDelta(text):
+            reply.text += text
+        case ThoughtDelta(text):
+            reply.thoughts += text
+        case ImageReady():
+            reply.images.append(event)
+        case Citation():
+            reply.citations.append(event)
+        case Finished(reason, usage):
+            reply.reason, reply.usage = reason, usage

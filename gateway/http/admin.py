@@ -1,0 +1,102 @@
+"""What operators look at: is it alive, can it serve, what is it, how are the accounts."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from gateway.errors import Forbidden, Unauthenticated
+from gateway.http.boundary import Boundary
+from gateway.http.handlers import Handlers, head_of
+from gateway.model import AccountView
+from gateway.version import __version__
+from gateway.wire.dialect import Dialect
+
+
+class Admin:
+    """The plain addresses. `key` guards /api/*; without one they are open where `is_open` (loopback)."""
+
+    def __init__(
+        self,
+        handlers: Handlers,
+        boundary: Boundary,
+        dialect: Dialect,
+        *,
+        key: str | None,
+        is_open: bool,
+        accounts: Callable[[], Sequence[AccountView]],
+        why_not_ready: Callable[[], str | None],
+        plugins: Sequence[str],
+        simulated: bool,
+    ) -> None:
+        self._handlers = handlers
+        self._boundary = boundary
+        self._dialect = dialect
+        self._key = key.encode("utf-8", "surrogateescape") if key else None
+        self._is_open = is_open
+        self._accounts = accounts
+        self._why_not_ready = why_not_ready
+        self._plugins = list(plugins)
+        self._simulated = simulated
+        self._started = time.monotonic()
+
+    def routes(self) -> list[web.RouteDef]:
+        """The addresses, for `app.add_routes`."""
+        return [
+            web.get("/health", self.health),
+            web.get("/ready", self.ready),
+            web.get("/api/info", self.info),
+            web.get("/api/accounts", self.accounts),
+        ]
+
+    async def health(self, request: web.Request) -> web.Response:
+        """Always 200 while the process lives; `degraded` when no call could be served."""
+        status = "degraded" if self._boundary.stopping or self._why_not_ready() else "ok"
+        return _json({"status": status})
+
+    async def ready(self, request: web.Request) -> web.Response:
+        """200 when a call could be served now, else 503 with the reason."""
+        reason = "stopping" if self._boundary.stopping else self._why_not_ready()
+        return _json({"ready": reason is None, "reason": reason}, 200 if reason is None else 503)
+
+    async def info(self, request: web.Request) -> web.Response:
+        """Version, uptime, plugins, and whether the answers are simulated."""
+        uptime = round(time.monotonic() - self._started, 1)
+        return _json(
+            {"version": __version__, "uptime_s": uptime, "plugins": self._plugins, "simulated": self._simulated}
+        )
+
+    async def accounts(self, request: web.Request) -> web.Response:
+        """The accounts: state and why, tier, models, use, cooldowns. No cookie, not even masked."""
+        await self._authorise(request)
+        return _json({"accounts": [_plain(view) for view in self._accounts()]})
+
+    async def _authorise(self, request: web.Request) -> None:
+        head = head_of(request, self._dialect)
+        if self._key is None and self._is_open:
+            self._boundary.check_anonymous(head)
+            return
+        scheme, _, given = head.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not given:
+            raise Unauthenticated("The admin key is needed: send it as `Authorization: Bearer`")
+        if self._key is None or not hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), self._key):
+            await self._handlers.authenticate(head)  # a key that nobody knows is a 401
+            raise Forbidden("This key is not the admin key")
+
+
+def _plain(view: AccountView) -> Mapping[str, Any]:
+    return {**asdict(view), "models": list(view.models), "model_cooldowns": dict(view.model_cooldowns)}
+
+
+def _json(value: Any, status: int = 200) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(value), status=status, content_type="application/json", headers={"Cache-Control": "no-store"}
+    )
+
+

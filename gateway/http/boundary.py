@@ -1,0 +1,254 @@
+"""What every request passes first and last: its id, the limits on it, and errors in the wire format of its address."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from aiohttp import web
+
+from config.settings import Server
+from gateway.errors import (
+    BodyTooLarge,
+    Forbidden,
+    GatewayError,
+    HeadersTooLarge,
+    Internal,
+    InvalidRequest,
+    MethodNotAllowed,
+    Misdirected,
+    NotFound,
+    RequestTimeout,
+    Stopping,
+    UnsupportedMedia,
+)
+from gateway.model import RequestHead
+from gateway.version import __version__
+from gateway.wire.dialect import Dialect
+
+log = logging.getLogger(__name__)
+request_id: ContextVar[str] = ContextVar("request_id", default="-")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_MB = 1_000_000
+_THREAD_FROM = 256_000
+_MOST_DEPTH = 200
+# A string that can only be media: taken out before a body's JSON is measured against max_json_mb.
+_MEDIA = re.compile(rb'"(?:data:[^",]{0,200},)?[A-Za-z0-9+/=_\\-]{4096,}"')
+_CORS_ALLOW = "authorization, content-type, x-api-key, x-goog-api-key, anthropic-version, x-goog-api-client"
+
+
+class Boundary:
+    """The outermost middleware. `dialect_of` tells by the path which wire format an error takes."""
+
+    def __init__(self, server: Server, dialect_of: Callable[[str], Dialect]) -> None:
+        self._server = server
+        self._dialect_of = dialect_of
+        self.stopping = False
+
+    @property
+    def middleware(self) -> Any:
+        @web.middleware
+        async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse:
+            token = request_id.set(secrets.token_hex(8))
+            request["id"] = request_id.get()
+            try:
+                return await self._guarded(request, handler)
+            finally:
+                request_id.reset(token)
+
+        return boundary
+
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+                return self._preflight(request)
+            self._check(request)
+            return await handler(request)
+        except GatewayError as exc:
+            return self.error(request, exc)
+        except web.HTTPException as exc:
+            return self._aiohttp_error(request, exc)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("request %s failed", request["id"])
+            return self.error(request, Internal(f"Internal error, see the log under {request['id']}"))
+
+    def _check(self, request: web.Request) -> None:
+        if self.stopping:
+            raise Stopping("The gateway is restarting", retry_after=5)
+        headers = request.headers
+        if headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise UnsupportedMedia("Compressed request bodies are not taken")
+        if len(headers.getall("Authorization", ())) > 1 or len(headers.getall("Host", ())) != 1:
+            raise InvalidRequest("The request has a header twice, or no Host")
+        allowed = self._server.allowed_hosts
+        if allowed and hostname(headers["Host"]) not in allowed:
+            raise Misdirected("The Host header names another server")
+
+    def error(self, request: web.Request, exc: GatewayError, dialect: Dialect | None = None) -> web.Response:
+        """`exc` as a reply in the wire format of the request's address."""
+        dialect = dialect or self._dialect_of(request.path)
+        response = web.Response(
+            status=exc.status, body=dialect.encode_error(exc), content_type="application/json", headers=_hints(exc)
+        )
+        if exc.status >= 500:
+            log.warning("request %s: %s %s %s", request["id"], exc.status, exc.code, exc.hint or exc.message)
+        if request.can_read_body and not request.content.is_eof():
+            response.force_close()  # the rest of the body is not read
+        return response
+
+    def _aiohttp_error(self, request: web.Request, exc: web.HTTPException) -> web.StreamResponse:
+        match exc:
+            case web.HTTPNotFound():
+                return self.error(request, NotFound("There is nothing at this address"))
+            case web.HTTPMethodNotAllowed():
+                response = self.error(request, MethodNotAllowed("This address does not take this method"))
+                response.headers["Allow"] = ", ".join(sorted(exc.allowed_methods))
+                return response
+            case web.HTTPRequestHeaderFieldsTooLarge():
+                return self.error(request, HeadersTooLarge("The request's headers are too large"))
+            case web.HTTPRequestEntityTooLarge():
+                return self.error(request, BodyTooLarge("The request's body is too large"))
+            case _ if exc.status < 400:
+                raise exc
+            case _:
+                return self.error(request, InvalidRequest("The request is malformed"))
+
+    # --- browsers -------------------------------------------------------------------------------------------------
+
+    async def dress(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Headers that every reply gets; an `on_response_prepare` signal."""
+        headers = response.headers
+        headers["Server"] = f"gemini-gateway/{__version__}"
+        headers["X-Content-Type-Options"] = "nosniff"
+        if "id" in request:
+            headers["x-request-id"] = request["id"]
+        if self._server.cors_origins and (origin := request.headers.get("Origin")) and self._may_read(origin, request):
+            headers["Access-Control-Allow-Origin"] = origin
+            headers["Access-Control-Expose-Headers"] = "x-request-id, x-gateway-model, x-gateway-ignored, retry-after"
+            headers["Vary"] = "Origin"
+
+    def _may_read(self, origin: str, request: web.Request) -> bool:
+        origins = self._server.cors_origins
+        return not request.path.startswith("/api/") and ("*" in origins or origin in origins)
+
+    def _preflight(self, request: web.Request) -> web.StreamResponse:
+        if not self._may_read(request.headers.get("Origin", ""), request):
+            raise Forbidden("This origin may not call the gateway (server.cors_origins)")
+        headers = {
+            "Access-Control-Allow-Methods": "GET, POST, DELETE",
+            "Access-Control-Allow-Headers": request.headers.get("Access-Control-Request-Headers", _CORS_ALLOW)[:1000],
+            "Access-Control-Max-Age": "600",
+        }
+        return web.Response(status=204, headers=headers)
+
+    def check_anonymous(self, head: RequestHead) -> None:
+        """A caller without a key may be a web page in the owner's browser: refuse foreign origins and Host names (DNS
+        rebinding). With a key neither matters: a page does not know it."""
+        host = hostname(head.headers.get("Host", ""))
+        ours = {self._server.host, hostname(urlsplit(self._server.public_url or "").netloc), *self._server.allowed_hosts}
+        if host not in ours and not is_loopback(host):
+            raise Misdirected("The Host header names another server; use a key, or set server.allowed_hosts")
+        origin = head.headers.get("Origin")
+        if origin and origin.startswith("http") and origin not in self._server.cors_origins:
+            page = hostname(urlsplit(origin).netloc)
+            if page not in ours and not is_loopback(page) and "*" not in self._server.cors_origins:
+                raise Forbidden("This origin may not call the gateway without a key (server.cors_origins)")
+
+
+def hostname(host: str) -> str:
+    """The name in a Host header, without its port."""
+    return host.rsplit(":", 1)[0].strip("[]").lower() if not host.endswith("]") else host.strip("[]").lower()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine talking to itself."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _hints(exc: GatewayError) -> dict[str, str]:
+    headers = {}
+    if exc.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if exc.retry_after is not None:
+        headers["Retry-After"] = str(max(1, round(exc.retry_after)))
+    if exc.status == 501 or (exc.retry_after or 0) > 120:
+        headers["x-should-retry"] = "false"  # official SDKs would try again at once, and in vain
+    return headers
+
+
+# --- bodies -------------------------------------------------------------------------------------------------------
+
+
+async def read_json(request: web.Request, server: Server) -> dict[str, Any]:
+    """The body as a JSON object, within the limits of size, time and depth. Raises a GatewayError."""
+    body = await read_body(request, round(server.max_image_mb * _MB), server.body_timeout_s)
+    most = round(server.max_json_mb * _MB)
+    if len(body) > _THREAD_FROM:
+        return await asyncio.to_thread(_object, body, most)
+    return _object(body, most)
+
+
+async def read_body(request: web.Request, most: int, timeout_s: float) -> bytes:
+    """The whole body, at most `most` bytes. Raises BodyTooLarge or RequestTimeout."""
+    if (request.content_length or 0) > most:
+        raise BodyTooLarge(f"The request's body is larger than {most} bytes")
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(timeout_s + most / _MB):
+            while piece := await request.content.readany():
+                size += len(piece)
+                if size > most:
+                    raise BodyTooLarge(f"The request's body is larger than {most} bytes")
+                pieces.append(piece)
+    except TimeoutError:
+        raise RequestTimeout("The request's body did not arrive in time") from None
+    except web.HTTPException:
+        raise
+    except (ValueError, OSError, web.RequestPayloadError) as exc:
+        raise InvalidRequest("The request's body is malformed") from exc
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _object(body: bytes, most: int) -> dict[str, Any]:
+    if len(body) > most and len(_MEDIA.sub(b"", body)) > most:
+        raise BodyTooLarge(f"The request's JSON is larger than {most} bytes")
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise InvalidRequest(f"The request's body is not JSON: {exc.msg}") from None
+    if not isinstance(value, dict):
+        raise InvalidRequest("The request's body must be a JSON object")
+    if body.count(b"{") + body.count(b"[") > _MOST_DEPTH and _deeper(value, _MOST_DEPTH):
+        raise InvalidRequest(f"The request's JSON is nested deeper than {_MOST_DEPTH}")
+    return value
+
+
+def _deeper(value: Any, most: int) -> bool:
+    level: list[Any] = [value]
+    for _ in range(most):
+        level = [
+            item
+            for parent in level
+            for item in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(item, (dict, list))
+        ]
+        if not level:
+            return False
+    return True

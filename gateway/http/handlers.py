@@ -1,0 +1,244 @@
+"""One generate handler for all dialects, and the model lists. Between the socket and `calls.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from aiohttp import web
+
+from config.settings import Server
+from gateway.background import spawn
+from gateway.calls import Calls, add_to
+from gateway.errors import GatewayError, Internal, NotSupported, Unauthenticated, UnknownModel
+from gateway.hooks import Hooks
+from gateway.http.boundary import Boundary, read_json
+from gateway.http.stream import EventWriter
+from gateway.model import (
+    ANONYMOUS,
+    Call,
+    Event,
+    Finished,
+    Outcome,
+    Principal,
+    Reply,
+    RequestHead,
+    Usage,
+)
+from gateway.wire.dialect import Dialect, ModelCard, Request, Route
+
+Choice = tuple[Dialect, Route]
+_CLIENT_LEFT = 499
+_DECODE_IN_THREAD_FROM = 256_000
+
+
+class _Progress:
+    """What is measured of one request."""
+
+    __slots__ = ("begun", "error", "first_content", "status", "usage")
+
+    def __init__(self) -> None:
+        self.begun = time.monotonic()
+        self.first_content: float | None = None
+        self.usage = Usage()
+        self.status = 200
+        self.error: str | None = None
+
+    def saw(self, event: Event) -> None:
+        if isinstance(event, Finished):
+            self.usage = event.usage
+        elif self.first_content is None:
+            self.first_content = time.monotonic() - self.begun
+
+    def failed(self, exc: BaseException) -> None:
+        left = isinstance(exc, (asyncio.CancelledError, ConnectionError))
+        self.status = _CLIENT_LEFT if left else exc.status if isinstance(exc, GatewayError) else 500
+        self.error = "ClientLeft" if left else type(exc).__name__ if isinstance(exc, GatewayError) else "Internal"
+
+    def outcome(self) -> Outcome:
+        duration = time.monotonic() - self.begun
+        return Outcome(self.status, self.error, duration, self.first_content, self.usage)
+
+
+class Handlers:
+    """Makes aiohttp handlers for the routes of dialects. `cards` lists the models that can be asked for; `anonymous`
+    says whether callers without a key are served at all."""
+
+    def __init__(
+        self,
+        hooks: Hooks,
+        calls: Calls,
+        boundary: Boundary,
+        server: Server,
+        *,
+        cards: Callable[[], Sequence[ModelCard]],
+        anonymous: bool,
+        simulated: bool,
+    ) -> None:
+        self._hooks = hooks
+        self._calls = calls
+        self._boundary = boundary
+        self._server = server
+        self._cards = cards
+        self._anonymous = anonymous
+        self._common = {"x-gateway-simulated": "true"} if simulated else {}
+
+    def handler(self, choices: Sequence[Choice]) -> Callable[[web.Request], Any]:
+        """A handler for one address, which one or several dialects serve."""
+        operations = {"generate": self._generate, "models": self._models, "model": self._model}
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            for dialect, route in choices:
+                head = head_of(request, dialect)
+                if route.claims(head):
+                    break
+            operation = operations.get(route.operation, self._unsupported)
+            return await operation(request, dialect, route, head)
+
+        return handle
+
+    # --- who ------------------------------------------------------------------------------------------------------
+
+    async def authenticate(self, head: RequestHead) -> Principal:
+        """The caller. Raises Unauthenticated, Forbidden, Misdirected."""
+        principal = await self._hooks.authenticate(head)
+        if principal is None:
+            if not self._anonymous:
+                raise Unauthenticated("A key is needed: send it as `Authorization: Bearer`")
+            self._boundary.check_anonymous(head)
+            principal = ANONYMOUS
+        return principal
+
+    # --- generate -------------------------------------------------------------------------------------------------
+
+    async def _generate(
+        self, request: web.Request, dialect: Dialect, route: Route, head: RequestHead
+    ) -> web.StreamResponse:
+        progress = _Progress()
+        call = Call(head.request_id, int(time.time()), dialect.name, head=head)
+        try:
+            principal = await self.authenticate(head)
+            call.principal = principal
+            body = await read_json(request, self._server)
+            decoded = await self._decode(dialect, Request(head, route, request.match_info, body, call.id, call.created))
+            decoded.head, decoded.principal = head, principal
+            call = decoded
+            call = await self._calls.prepare(call)
+            if call.stream:
+                return await self._stream(request, dialect, call, progress)
+            return await self._whole(dialect, call, progress)
+        except GatewayError as exc:
+            progress.failed(exc)
+            return self._boundary.error(request, exc, dialect)
+        except BaseException as exc:
+            progress.failed(exc)
+            raise
+        finally:
+            # In a task of its own: it runs to its end also when the caller has left.
+            spawn(self._hooks.call_finished(call, progress.outcome()), "tell plugins of a finished call")
+
+    async def _decode(self, dialect: Dialect, request: Request) -> Call:
+        size = request.head.headers.get("Content-Length", "0")
+        if size.isdigit() and int(size) > _DECODE_IN_THREAD_FROM:
+            return await asyncio.to_thread(dialect.decode, request)
+        return dialect.decode(request)
+
+    async def _whole(self, dialect: Dialect, call: Call, progress: _Progress) -> web.StreamResponse:
+        reply = Reply()
+        async for event in self._calls.run(call):
+            progress.saw(event)
+            add_to(reply, event)
+        body = dialect.encode_whole(reply, call)
+        return web.Response(body=body, content_type="application/json", headers=self._headers(call))
+
+    async def _stream(
+        self, request: web.Request, dialect: Dialect, call: Call, progress: _Progress
+    ) -> web.StreamResponse:
+        writer = EventWriter(request, dialect, call, self._server, headers=lambda: self._headers(call))
+        try:
+            async with aclosing(self._calls.run(call)) as events:
+                await self._pump(events, writer, progress)
+            return await writer.end()
+        except GatewayError as exc:
+            if not writer.started:
+                raise
+            progress.failed(exc)
+            await writer.fail(exc)
+            return await writer.end()
+        except ConnectionError as exc:
+            progress.failed(exc)
+            return web.Response(status=_CLIENT_LEFT)
+        finally:
+            writer.stop()
+
+    async def _pump(self, events: AsyncIterator[Event], writer: EventWriter, progress: _Progress) -> None:
+        try:
+            async for event in events:
+                progress.saw(event)
+                await writer.send(event)
+        except (GatewayError, ConnectionError):
+            raise
+        except asyncio.CancelledError:
+            if self._boundary.stopping and writer.started:
+                await writer.fail(Internal("The gateway is shutting down"))
+            raise
+        except Exception as exc:
+            if not writer.started:
+                raise
+            raise Internal("Internal error, see the log", hint=repr(exc)) from exc
+
+    def _headers(self, call: Call) -> dict[str, str]:
+        headers = dict(self._common)
+        if call.served_model:
+            headers["x-gateway-model"] = _header_safe(call.served_model)
+        if call.ignored:
+            headers["x-gateway-ignored"] = ", ".join(call.ignored)
+        return headers
+
+    # --- models ---------------------------------------------------------------------------------------------------
+
+    async def _models(
+        self, request: web.Request, dialect: Dialect, route: Route, head: RequestHead
+    ) -> web.StreamResponse:
+        principal = await self.authenticate(head)
+        body = dialect.encode_models(self._visible(principal), head.query)
+        return web.Response(body=body, content_type="application/json")
+
+    async def _model(
+        self, request: web.Request, dialect: Dialect, route: Route, head: RequestHead
+    ) -> web.StreamResponse:
+        principal = await self.authenticate(head)
+        name = request.match_info["model"]
+        for card in self._visible(principal):
+            if card.name == name:
+                return web.Response(body=dialect.encode_model(card), content_type="application/json")
+        raise UnknownModel("There is no such model here", param="model")
+
+    def _visible(self, principal: Principal) -> list[ModelCard]:
+        return [card for card in self._cards() if principal.models is None or card.name in principal.models]
+
+    async def _unsupported(
+        self, request: web.Request, dialect: Dialect, route: Route, head: RequestHead
+    ) -> web.StreamResponse:
+        await self.authenticate(head)
+        raise NotSupported("The Gemini web offers nothing that could serve this address")
+
+
+def head_of(request: web.Request, dialect: Dialect) -> RequestHead:
+    """The request before its body is read."""
+    return RequestHead(
+        method=request.method,
+        path=request.path,
+        headers=request.headers,
+        query=request.query,
+        peer=request.remote or "",
+        request_id=request["id"],
+        dialect=dialect.name,
+    )
+
+
+def _header_safe(text: str) -> str:
+    return "".join(char for char in text if char.isascii() and char.isprintable())

@@ -1,0 +1,114 @@
+"""The only writer of a StreamResponse. Headers leave with the first content, or with the first keep-alive; one timer per
+stream sends keep-alives, and drops a client that does not read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from aiohttp import web
+
+from config.settings import Server
+from gateway.background import spawn
+from gateway.errors import GatewayError
+from gateway.model import Call, Event
+from gateway.wire.dialect import Dialect
+
+
+class EventWriter:
+    """Writes one call's events in its dialect. `headers` are read when they leave, so that what is known only with the
+    first content (the model that answers) is in them."""
+
+    def __init__(
+        self,
+        request: web.Request,
+        dialect: Dialect,
+        call: Call,
+        server: Server,
+        *,
+        headers: Callable[[], dict[str, str]],
+    ) -> None:
+        self._headers = headers
+        self._request = request
+        self._dialect = dialect
+        self._call = call
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._response: web.StreamResponse | None = None
+        self._starting = asyncio.Lock()
+        self._written_at = self._loop.time()
+        self._writing_since: float | None = None
+        self._timer = self._loop.call_at(self._written_at + server.ping_s, self._look)
+        self._over = False
+
+    @property
+    def started(self) -> bool:
+        """Whether the headers have left: from then on errors are in-stream."""
+        return self._response is not None
+
+    async def send(self, event: Event) -> None:
+        """Encode and write `event`."""
+        data = self._dialect.encode_event(event, self._call)
+        if data:
+            await self._write(data)
+
+    async def fail(self, error: GatewayError) -> None:
+        """Say in-stream that the answer ended badly."""
+        await self._write(self._dialect.encode_late_error(error, self._call))
+
+    async def end(self) -> web.StreamResponse:
+        """Close the response."""
+        self.stop()
+        assert self._response is not None
+        await self._response.write_eof()
+        return self._response
+
+    def stop(self) -> None:
+        """No more keep-alives."""
+        self._over = True
+        self._timer.cancel()
+
+    async def _write(self, data: bytes) -> None:
+        if self._response is None:
+            data = await self._start() + data
+        assert self._response is not None
+        self._writing_since = self._loop.time()
+        await self._response.write(data)
+        self._written_at, self._writing_since = self._loop.time(), None
+
+    async def _start(self) -> bytes:
+        """Send the headers, once; returns what the dialect opens its streams with."""
+        async with self._starting:
+            if self._response is not None:
+                return b""
+            response = web.StreamResponse(headers=self._headers())
+            response.content_type = self._dialect.stream_content_type(self._call)
+            if response.content_type.startswith("text/"):
+                response.charset = "utf-8"
+            response.headers["Cache-Control"] = "no-cache"
+            response.headers["X-Accel-Buffering"] = "no"
+            await response.prepare(self._request)
+            self._response = response
+            return self._dialect.encode_start(self._call)
+
+    def _look(self) -> None:
+        """The timer: keep the connection alive, or give up on a client that stopped reading."""
+        now = self._loop.time()
+        if self._writing_since is not None:
+            if now - self._writing_since >= self._server.write_stall_s and self._request.transport:
+                self._request.transport.abort()
+                return
+            due = self._writing_since + self._server.write_stall_s
+        elif now - self._written_at >= self._server.ping_s:
+            spawn(self._ping(), "keep a stream alive")
+            due = now + self._server.ping_s
+        else:
+            due = self._written_at + self._server.ping_s
+        self._timer = self._loop.call_at(due, self._look)
+
+    async def _ping(self) -> None:
+        try:
+            if not self._over:
+                await self._write(self._dialect.encode_keep_alive(self._call))
+        except ConnectionError:
+            return  # the caller left; the handler is being told

@@ -1,0 +1,56 @@
+"""The embedded state store: one process, nothing to install. Its content ends with the process."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from gateway.state.store import Window
+
+_SWEEP_EVERY = 1000
+
+
+class MemoryStore:
+    """`clock` gives seconds and never goes back."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._logs: dict[str, deque[float]] = {}
+        self._spans: dict[str, float] = {}
+        self._taken = 0
+
+    async def take(self, windows: Sequence[Window], cost: int = 1) -> float:
+        now = self._clock()
+        self._sweep(now)
+        wait = max((self._wait(window, cost, now) for window in windows), default=0.0)
+        if wait <= 0:
+            for window in windows:
+                self._logs[window.key].extend([now] * cost)
+                self._spans[window.key] = window.seconds
+        return max(wait, 0.0)
+
+    def _wait(self, window: Window, cost: int, now: float) -> float:
+        log = self._logs.setdefault(window.key, deque())
+        while log and log[0] <= now - window.seconds:
+            log.popleft()
+        over = len(log) + cost - window.limit
+        if over <= 0:
+            return 0.0
+        # The wait ends when the over-th oldest has left the window; a cost that never fits waits a whole one.
+        return (log[over - 1] if over <= len(log) else now) + window.seconds - now
+
+    def _sweep(self, now: float) -> None:
+        """Forget logs that ran out, so that keys of callers long gone do not pile up."""
+        self._taken += 1
+        if self._taken % _SWEEP_EVERY:
+            return
+        for key in [key for key, log in self._logs.items() if not log or log[-1] <= now - self._spans.get(key, 0)]:
+            del self._logs[key]
+            self._spans.pop(key, None)
+
+    async def open(self) -> None:
+        """Nothing to do."""
+
+    async def close(self) -> None:
+        """Nothing to do."""

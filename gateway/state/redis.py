@@ -1,0 +1,131 @@
+"""The state store in Redis (or Valkey), shared by replicas. While Redis is away, each replica limits by itself at its
+share of the rate; the first call to notice waits half a second, the others not at all, and it comes back by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Sequence
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from gateway.state.memory import MemoryStore
+from gateway.state.store import Window
+
+log = logging.getLogger(__name__)
+
+# One hash tag: all keys in one slot, so that a script may touch them together in a cluster too.
+TAG = "{gateway}"
+TIMEOUT_S = 0.5
+HEARTBEAT_S = 5.0
+
+# KEYS: the windows' logs. ARGV: cost, a unique id, then limit and length (microseconds) of each window.
+# Scores are the server's own microseconds: clocks of replicas do not matter.
+_TAKE = """
+local t = redis.call('TIME')
+local now = tonumber(t[1]) * 1000000 + tonumber(t[2])
+local cost, id, wait = tonumber(ARGV[1]), ARGV[2], 0
+for i, key in ipairs(KEYS) do
+  local limit, span = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now - span)
+  local over = redis.call('ZCARD', key) + cost - limit
+  if over > 0 then
+    local oldest = redis.call('ZRANGE', key, over - 1, over - 1, 'WITHSCORES')
+    wait = math.max(wait, (tonumber(oldest[2]) or now) + span - now)
+  end
+end
+if wait > 0 then return wait end
+for i, key in ipairs(KEYS) do
+  for n = 1, cost do redis.call('ZADD', key, now, id .. ':' .. n) end
+  redis.call('PEXPIRE', key, math.ceil(tonumber(ARGV[2 * i + 2]) / 1000) + 1000)
+end
+return 0
+"""
+
+
+class RedisStore:
+    """`url` as redis-py takes it (`redis://`, `rediss://`)."""
+
+    def __init__(self, url: str) -> None:
+        # redis-py's own defaults wait far too long for a request path (25 s for a stopped server).
+        self._redis: Redis = Redis.from_url(
+            url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
+        )
+        self._script = self._redis.register_script(_TAKE)
+        self._local = MemoryStore()
+        self._replica = uuid.uuid4().hex
+        self._heart: asyncio.Task[None] | None = None
+        self._away = False
+        self.replicas = 1
+
+    async def open(self) -> None:
+        await self._beat()
+        self._heart = asyncio.create_task(self._beat_for_ever(), name="redis heartbeat")
+
+    async def close(self) -> None:
+        if self._heart is not None:
+            self._heart.cancel()
+            await asyncio.gather(self._heart, return_exceptions=True)
+        if not self._away:
+            try:
+                await self._redis.zrem(f"{TAG}:replicas", self._replica)
+            except (RedisError, OSError, TimeoutError):
+                log.debug("could not sign off from redis")
+        await self._redis.aclose()
+
+    async def take(self, windows: Sequence[Window], cost: int = 1) -> float:
+        if not windows:
+            return 0.0
+        if not self._away:
+            try:
+                return await self._shared_take(windows, cost)
+            except (RedisError, OSError, TimeoutError) as exc:
+                self._lost(exc)
+        return await self._local.take([self._share(window) for window in windows], cost)
+
+    async def _shared_take(self, windows: Sequence[Window], cost: int) -> float:
+        keys = [f"{TAG}:window:{window.key}" for window in windows]
+        args: list[str | int] = [cost, uuid.uuid4().hex]
+        for window in windows:
+            args += [window.limit, round(window.seconds * 1e6)]
+        wait = await self._script(keys=keys, args=args)
+        return int(wait) / 1e6
+
+    def _share(self, window: Window) -> Window:
+        """This replica's part of a limit that it cannot share: a smaller count, or a longer span where the count would
+        fall under one."""
+        limit = window.limit // self.replicas
+        if limit:
+            return Window(window.key, limit, window.seconds)
+        return Window(window.key, 1, window.seconds * self.replicas / max(window.limit, 1))
+
+    def _lost(self, exc: BaseException) -> None:
+        if not self._away:
+            self._away = True
+            log.warning("redis is away (%s): limiting locally, at 1/%d of the rate", type(exc).__name__, self.replicas)
+
+    async def _beat_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(0.5 if self._away else HEARTBEAT_S)
+            await self._beat()
+
+    async def _beat(self) -> None:
+        """Say that this replica lives, and count those that do."""
+        try:
+            now = time.time()
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.zadd(f"{TAG}:replicas", {self._replica: now})
+            pipe.zremrangebyscore(f"{TAG}:replicas", "-inf", now - 3 * HEARTBEAT_S)
+            pipe.zcard(f"{TAG}:replicas")
+            self.replicas = max(1, int((await pipe.execute())[2]))
+        except (RedisError, OSError, TimeoutError) as exc:
+            self._lost(exc)
+            return
+        if self._away:
+            self._away = False
+            log.warning("redis is back: limits are shared again")

@@ -1,0 +1,89 @@
+"""What a wire format is: its addresses, and pure functions between its JSON and our values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from gateway.errors import GatewayError
+from gateway.model import Call, Event, Reply, RequestHead
+
+Operation = Literal["generate", "models", "model", "unsupported"]
+
+
+def anyone(head: RequestHead) -> bool:
+    """The claim of a route that shares its address with nobody."""
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One address of a dialect. `path` is an aiohttp pattern. Where two dialects share an address, `claims` says by the
+    request's head whose it is; the first that claims it serves. `action` tells decode() which of its forms this is."""
+
+    method: str
+    path: str
+    operation: Operation
+    action: str = ""
+    claims: Callable[[RequestHead], bool] = anyone
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A decoded HTTP request: `body` is the JSON object, `params` come from the path. `id` and `created` (seconds since
+    1970) are made at the edge, so that encoding stays pure."""
+
+    head: RequestHead
+    route: Route
+    params: Mapping[str, str]
+    body: Mapping[str, Any]
+    id: str
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """A public model as lists show it. `window` is in tokens; `image` is "1K", "2K", "4K" or None."""
+
+    name: str
+    title: str
+    window: int
+    image: str | None = None
+
+
+class Dialect(Protocol):
+    """A wire format. Every method is pure. The bytes of the stream methods are ready for the socket."""
+
+    name: str
+    routes: tuple[Route, ...]
+
+    def decode(self, request: Request) -> Call:
+        """Read a request. Raises InvalidRequest with the dotted `param`."""
+
+    def stream_content_type(self, call: Call) -> str:
+        """Content type of the streamed reply to `call`."""
+
+    def encode_start(self, call: Call) -> bytes:
+        """What a stream opens with, before its first event (may be empty)."""
+
+    def encode_event(self, event: Event, call: Call) -> bytes:
+        """One event of a stream (may be empty). `Finished` closes the stream's format."""
+
+    def encode_keep_alive(self, call: Call) -> bytes:
+        """Something that this dialect's clients read as silence."""
+
+    def encode_late_error(self, error: GatewayError, call: Call) -> bytes:
+        """An error after the headers left; closes the stream's format."""
+
+    def encode_whole(self, reply: Reply, call: Call) -> bytes:
+        """The reply to a caller who does not stream."""
+
+    def encode_error(self, error: GatewayError) -> bytes:
+        """The body of an error reply."""
+
+    def encode_models(self, cards: Sequence[ModelCard], query: Mapping[str, str]) -> bytes:
+        """The list of models."""
+
+    def encode_model(self, card: ModelCard) -> bytes:
+        """One model."""

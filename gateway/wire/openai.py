@@ -1,0 +1,43 @@
+"""What all OpenAI-shaped formats share: error bodies, model lists, usage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.errors import GatewayError
+from gateway.model import Usage
+from gateway.wire import sse
+from gateway.wire.dialect import ModelCard
+
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+def error(exc: GatewayError) -> dict[str, Any]:
+    """OpenAI's error object, with all four fields: clients read each of them."""
+    kind = _TYPES.get(exc.status) or ("invalid_request_error" if exc.status < 500 else "server_error")
+    return {"error": {"message": exc.message, "type": kind, "param": exc.param, "code": exc.code}}
+
+
+def usage(counts: Usage) -> dict[str, Any]:
+    """OpenAI's usage object; thinking counts as completion, as in the original."""
+    return {
+        "prompt_tokens": counts.prompt,
+        "completion_tokens": counts.output + counts.thoughts,
+        "total_tokens": counts.total,
+        "completion_tokens_details": {"reasoning_tokens": counts.thoughts},
+    }
+
+
+def models(cards: Sequence[ModelCard]) -> bytes:
+    """`GET /v1/models`."""
+    return sse.dumps({"object": "list", "data": [_card(card) for card in cards]})
+
+
+def model(card: ModelCard) -> bytes:
+    """`GET /v1/models/{id}`."""
+    return sse.dumps(_card(card))
+
+
+def _card(card: ModelCard) -> dict[str, Any]:
+    return {"id": card.name, "object": "model", "created": 0, "owned_by": "google"}

@@ -1,0 +1,245 @@
+"""OpenAI Chat Completions: `POST /v1/chat/completions`, and the model list that its clients ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gateway.errors import GatewayError, InvalidRequest
+from gateway.model import (
+    Blob,
+    Call,
+    Citation,
+    Event,
+    Finished,
+    FinishReason,
+    ImageReady,
+    Message,
+    Part,
+    Reply,
+    Role,
+    Text,
+    TextDelta,
+    ThoughtDelta,
+)
+from gateway.wire import media, openai, sse
+from gateway.wire.dialect import ModelCard, Request, Route
+from gateway.wire.fields import Fields, bad, model_name, stop_words
+
+ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "user",
+    "function": "user",
+}
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
+# Accepted because clients send them by habit; the web has no such thing. Named in x-gateway-ignored.
+IGNORED = (
+    "temperature",
+    "top_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "logit_bias",
+    "seed",
+    "tools",
+    "functions",
+    "response_format",
+    "prediction",
+    "audio",
+    "verbosity",
+)
+_FINISH = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length", FinishReason.REFUSED: "content_filter"}
+
+
+class OpenAIChat:
+    """The dialect of `/v1/chat/completions`."""
+
+    name = "openai"
+    routes: tuple[Route, ...] = (
+        Route("POST", "/v1/chat/completions", "generate"),
+        Route("GET", "/v1/models", "models"),
+        Route("GET", "/v1/models/{model}", "model"),
+        Route("GET", "/api/models", "models"),
+    )
+
+    def decode(self, request: Request) -> Call:
+        fields = Fields(request.body)
+        messages = _messages(fields)
+        _check_ignored(fields)
+        _refuse_unsupported(fields)
+        options = fields.table("stream_options")
+        effort = fields.word("reasoning_effort", of=EFFORTS)
+        return Call(
+            id=f"chatcmpl-{request.id}",
+            created=request.created,
+            dialect=self.name,
+            model=model_name(fields.text("model")),
+            messages=messages,
+            stream=fields.flag("stream"),
+            extended_thinking=effort in ("high", "xhigh"),
+            stop=stop_words(fields.get("stop"), "stop", most=4),
+            max_tokens=_max_tokens(fields),
+            include_usage=options.flag("include_usage") if options else False,
+            ignored=fields.present(IGNORED),
+        )
+
+    def stream_content_type(self, call: Call) -> str:
+        return sse.CONTENT_TYPE
+
+    def encode_start(self, call: Call) -> bytes:
+        return _chunk(call, {"role": "assistant", "content": ""})
+
+    def encode_event(self, event: Event, call: Call) -> bytes:
+        match event:
+            case TextDelta(text):
+                return _chunk(call, {"content": text})
+            case ThoughtDelta(text):
+                return _chunk(call, {"reasoning_content": text}) if call.show_thoughts else b""
+            case Finished():
+                return _end(call, event)
+            case ImageReady() | Citation():
+                return b""
+
+    def encode_keep_alive(self, call: Call) -> bytes:
+        return sse.COMMENT
+
+    def encode_late_error(self, error: GatewayError, call: Call) -> bytes:
+        return sse.data(openai.error(error)) + sse.DONE
+
+    def encode_whole(self, reply: Reply, call: Call) -> bytes:
+        message: dict[str, Any] = {"role": "assistant", "content": reply.text, "refusal": None}
+        if reply.thoughts and call.show_thoughts:
+            message["reasoning_content"] = reply.thoughts
+        if reply.reason is FinishReason.REFUSED:
+            message["refusal"] = reply.text
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _FINISH[reply.reason]}
+        return sse.dumps(
+            _envelope(call, "chat.completion") | {"choices": [choice], "usage": openai.usage(reply.usage)}
+        )
+
+    def encode_error(self, error: GatewayError) -> bytes:
+        return sse.dumps(openai.error(error))
+
+    def encode_models(self, cards: Sequence[ModelCard], query: Mapping[str, str]) -> bytes:
+        return openai.models(cards)
+
+    def encode_model(self, card: ModelCard) -> bytes:
+        return openai.model(card)
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+def _messages(fields: Fields) -> tuple[Message, ...]:
+    tables = fields.tables("messages")
+    if not tables:
+        raise bad("messages", "must be a list of at least one message")
+    files: list[Blob] = []
+    return tuple(_message(table, files) for table in tables)
+
+
+def _message(fields: Fields, files: list[Blob]) -> Message:
+    role = fields.word("role", of=tuple(ROLES))
+    if role is None:
+        raise bad(fields.at("role"), "is required")
+    content = fields.get("content")
+    if isinstance(content, str):
+        parts: list[Part] = [Text(content)]
+    elif isinstance(content, list):
+        parts = [_part(item, files) for item in fields.tables("content")]
+    elif content is None and role in ("assistant", "tool", "function"):
+        parts = []
+    else:
+        raise bad(fields.at("content"), "must be a string or a list of parts")
+    for call in fields.tables("tool_calls"):
+        if function := call.table("function"):
+            parts.append(Text(f"[called {function.text('name') or ''} with {function.text('arguments') or '{}'}]"))
+    if role in ("tool", "function"):
+        label = fields.text("name", most=200) or fields.text("tool_call_id", most=200) or ""
+        parts.insert(0, Text(f"[result of {label}]" if label else "[result of a tool]"))
+    return Message(ROLES[role], tuple(parts))
+
+
+def _part(fields: Fields, files: list[Blob]) -> Part:
+    kind = fields.text("type", most=100)
+    match kind:
+        case "text" | "input_text" | "output_text" | "refusal":
+            text = fields.text("refusal" if kind == "refusal" else "text")
+            if text is None:
+                raise bad(fields.at("text"), "is required")
+            return Text(text)
+        case "image_url":
+            url = fields.get("image_url")
+            inner = Fields({"url": url}, fields.at("image_url")) if isinstance(url, str) else fields.table("image_url")
+            address = inner.text("url", most=100_000_000) if inner else None
+            if inner is None or address is None:
+                raise bad(fields.at("image_url.url"), "is required")
+            files.append(media.from_url(address, len(files) + 1, inner.at("url")))
+            return files[-1]
+        case "file":
+            return _file(fields, files)
+        case _:
+            raise bad(fields.at("type"), "must be text, image_url or file")
+
+
+def _file(fields: Fields, files: list[Blob]) -> Blob:
+    inner = fields.table("file")
+    data = inner.text("file_data", most=100_000_000) if inner else None
+    if inner is None or data is None:
+        raise bad(fields.at("file.file_data"), "is required")
+    files.append(media.from_url(data, len(files) + 1, inner.at("file_data")))
+    return files[-1]
+
+
+def _max_tokens(fields: Fields) -> int | None:
+    high = 10_000_000
+    most = fields.whole("max_completion_tokens", low=1, high=high)
+    older = fields.whole("max_tokens", low=1, high=high)
+    return most if most is not None else older
+
+
+def _check_ignored(fields: Fields) -> None:
+    """What cannot be honoured is still checked: a wrong value is the caller's mistake today or tomorrow."""
+    fields.number("temperature", low=0, high=2)
+    fields.number("top_p", low=0, high=1)
+    fields.number("presence_penalty", low=-2, high=2)
+    fields.number("frequency_penalty", low=-2, high=2)
+    fields.whole("seed", low=-(2**63), high=2**63 - 1)
+    fields.table("logit_bias")
+    fields.table("response_format")
+    fields.tables("tools")
+    fields.tables("functions")
+    fields.table("metadata")
+    fields.text("user")
+
+
+def _refuse_unsupported(fields: Fields) -> None:
+    n = fields.whole("n", low=1, high=128)
+    if n is not None and n > 1:
+        raise bad("n", "must be 1: the Gemini web gives one answer a question")
+    if fields.flag("logprobs") or fields.whole("top_logprobs", low=0, high=20):
+        raise InvalidRequest("logprobs: the Gemini web reports no probabilities", param="logprobs")
+
+
+# --- writing ------------------------------------------------------------------------------------------------------
+
+
+def _envelope(call: Call, kind: str) -> dict[str, Any]:
+    return {"id": call.id, "object": kind, "created": call.created, "model": call.served_model or call.model}
+
+
+def _chunk(call: Call, delta: dict[str, Any], finish: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    chunk = _envelope(call, "chat.completion.chunk")
+    chunk["choices"] = [choice]
+    return sse.data(chunk)
+
+
+def _end(call: Call, event: Finished) -> bytes:
+    end = _chunk(call, {}, _FINISH[event.reason])
+    if call.include_usage:
+        chunk = _envelope(call, "chat.completion.chunk") | {"choices": [], "usage": openai.usage(event.usage)}
+        end += sse.data(chunk)
+    return end + sse.DONE

@@ -1,0 +1,34 @@
+"""Server-sent events: one event a line, LF only (some clients return nothing on CRLF)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+CONTENT_TYPE = "text/event-stream"
+DONE = b"data: [DONE]\n\n"
+COMMENT = b": keep-alive\n\n"
+
+
+def data(value: Any) -> bytes:
+    """`value` as one `data:` event. Lone surrogates (half an emoji) become U+FFFD: JSON in UTF-8 has no place for them."""
+    return b"data: " + dumps(value) + b"\n\n"
+
+
+def dumps(value: Any) -> bytes:
+    """Compact JSON in UTF-8."""
+    try:
+        return orjson.dumps(value)
+    except (TypeError, orjson.JSONEncodeError):
+        return orjson.dumps(_scrubbed(value))
+
+
+def _scrubbed(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_scrubbed(key): _scrubbed(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_scrubbed(item) for item in value]
+    return value

@@ -1,0 +1,120 @@
+"""API keys: who may call, which models and accounts, how much. With a key configured, no key is a 401.
+
+Keys are taken where each client sends them: `Authorization: Bearer` everywhere, `x-api-key`, `x-goog-api-key`, and
+`?key=` on Gemini addresses only. It is the last authenticator in the list: what it does not know, it refuses."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from config.settings import Key as KeyValue
+from gateway.errors import RateLimited, Unauthenticated
+from gateway.hookspecs import hookimpl
+from gateway.model import Principal, RequestHead
+
+_MOST_FAILURES, _FAILURE_SPAN_S, _MOST_PEERS = 30, 60.0, 10_000
+
+
+class Limits(BaseModel):
+    """Calls of one key; the plugin rate_limit enforces them. 0 is no limit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    per_minute: int = Field(0, ge=0)
+    per_hour: int = Field(0, ge=0)
+    per_day: int = Field(0, ge=0)
+
+
+class ApiKey(BaseModel):
+    """One key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._@-]+$", description="Name in logs, metrics.")
+    key: KeyValue = Field(description="The key itself.")
+    models: tuple[str, ...] | None = Field(None, description="Models that it may use; all if left out.")
+    accounts: tuple[str, ...] | None = Field(None, description="Accounts that it may use; all if left out.")
+    limits: Limits = Field(Limits(), description="per_minute, per_hour, per_day; 0 is no limit.")
+
+
+class Settings(BaseModel):
+    """`keys` empty: on loopback everybody is served as `anonymous`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    keys: tuple[ApiKey, ...] = Field((), description="The keys, each {name, key, models, accounts, limits}.")
+
+    @field_validator("keys")
+    @classmethod
+    def _distinct(cls, keys: tuple[ApiKey, ...]) -> tuple[ApiKey, ...]:
+        if len({key.name for key in keys}) < len(keys):
+            raise ValueError("two keys have the same name")
+        if len({key.key.get_secret_value() for key in keys}) < len(keys):
+            raise ValueError("the same key is there twice")
+        return keys
+
+
+class Plugin:
+    def __init__(self, settings: Settings) -> None:
+        self._known = [(_digest(key.key), _principal(key)) for key in settings.keys]
+        self._failures: OrderedDict[str, deque[float]] = OrderedDict()
+
+    @hookimpl
+    async def authenticate(self, head: RequestHead) -> Principal | None:
+        if not self._known:
+            return None
+        found = [self._find(credential) for credential in _credentials(head)]
+        # Several credentials must all be the same key: a good one does not excuse a bad one.
+        if found and found[0] is not None and all(principal is found[0] for principal in found):
+            return found[0]
+        if found:
+            self._count_failure(head.peer)
+            raise Unauthenticated("The API key is not known here")
+        raise Unauthenticated("An API key is needed: send it as `Authorization: Bearer`")
+
+    def _find(self, credential: str) -> Principal | None:
+        given = hashlib.sha256(credential.encode("utf-8", "surrogateescape")).digest()
+        match = None
+        for digest, principal in self._known:  # all of them, always: the time tells nothing
+            if hmac.compare_digest(given, digest):
+                match = principal
+        return match
+
+    def _count_failure(self, peer: str) -> None:
+        """Slow down whoever tries keys. A good key from the same address is still served."""
+        now = time.monotonic()
+        failures = self._failures.setdefault(peer, deque(maxlen=_MOST_FAILURES))
+        self._failures.move_to_end(peer)
+        if len(self._failures) > _MOST_PEERS:
+            self._failures.popitem(last=False)
+        if len(failures) == _MOST_FAILURES and now - failures[0] < _FAILURE_SPAN_S:
+            wait = _FAILURE_SPAN_S - (now - failures[0])
+            raise RateLimited("Too many wrong keys from this address", retry_after=wait)
+        failures.append(now)
+
+
+def _credentials(head: RequestHead) -> Iterator[str]:
+    if (authorization := head.headers.get("Authorization")) is not None:
+        scheme, _, credential = authorization.partition(" ")
+        yield credential.strip() if scheme.lower() == "bearer" else ""
+    for name in ("x-api-key", "x-goog-api-key"):
+        if (credential := head.headers.get(name, "")) or name in head.headers:
+            yield credential
+    if head.dialect == "gemini" and "key" in head.query:
+        yield head.query["key"]
+
+
+def _digest(key: SecretStr) -> bytes:
+    return hashlib.sha256(key.get_secret_value().encode("utf-8", "surrogateescape")).digest()
+
+
+def _principal(key: ApiKey) -> Principal:
+    return Principal(
+        name=key.name,
+        models=frozenset(key.models) if key.models is not None else None,
+        accounts=frozenset(key.accounts) if key.accounts is not None else None,
+        limits={name: value for name, value in key.limits.model_dump().items() if value},
+    )

@@ -1,0 +1,12 @@
+"""Google's own Gemini API, as `v1` and `v1beta`, under `/gemini` and at the root."""
+
+from __future__ import annotations
+
+from gateway.hookspecs import Dialects, hookimpl
+from gateway.wire.gemini import Gemini
+
+
+class Plugin:
+    @hookimpl
+    def register_dialects(self, dialects: Dialects) -> None:
+        dialects.add(Gemini())

@@ -1,0 +1,43 @@
+"""Other names for models: what tools ask for by default, and your own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.hookspecs import hookimpl
+from gateway.model import Call
+
+USUAL = {
+    "gemini-3-flash": "gemini-3-flash-preview",
+    "gemini-3-pro-preview": "gemini-3.0-pro",
+    "gemini-3.1-pro-preview": "gemini-3.0-pro",
+    "gemini-3-pro": "gemini-3.0-pro",
+    "gemini-3.5-flash-lite": "gemini-2.5-flash-lite",
+    "gemini-flash-lite-latest": "gemini-2.5-flash-lite",
+    "gemini-flash-latest": "gemini-2.5-flash",
+    "gemini-pro-latest": "gemini-2.5-pro",
+    "gemini-2.5-flash-image-preview": "gemini-2.5-flash-image",
+}
+_PREFIXES = ("models/", "google/", "gemini/")
+
+
+class Settings(BaseModel):
+    """Names of your own come before the usual ones."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    aliases: dict[str, str] = Field({}, description='Your own, such as { "gpt-4o" = "gemini-2.5-flash" }.')
+
+
+class Plugin:
+    def __init__(self, settings: Settings) -> None:
+        self._aliases = {**USUAL, **settings.aliases}
+
+    @hookimpl
+    async def prepare_call(self, call: Call) -> Call:
+        name = call.model
+        for prefix in _PREFIXES:
+            name = name.removeprefix(prefix)
+        name = self._aliases.get(name, name)
+        return call if name == call.model else replace(call, model=name)

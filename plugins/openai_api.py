@@ -1,0 +1,14 @@
+"""OpenAI's wire formats: chat completions and models, and the simple `/v1/generate`."""
+
+from __future__ import annotations
+
+from gateway.hookspecs import Dialects, hookimpl
+from gateway.wire.openai_chat import OpenAIChat
+from gateway.wire.simple import Simple
+
+
+class Plugin:
+    @hookimpl
+    def register_dialects(self, dialects: Dialects) -> None:
+        dialects.add(OpenAIChat())
+        dialects.add(Simple())

@@ -1,0 +1,55 @@
+"""Limits the calls: in all per hour, the pace per model, and what each key may. Sliding logs in the state store, so that
+replicas on one Redis count together. A refusal says when to come back, in the body and in Retry-After."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.errors import RateLimited
+from gateway.hookspecs import Services, hookimpl
+from gateway.model import Call
+from gateway.state.store import StateStore, Window
+
+_SPANS = {"per_minute": 60.0, "per_hour": 3600.0, "per_day": 86_400.0}
+
+
+class Settings(BaseModel):
+    """0 switches a rule off."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    global_per_hour: int = Field(60, ge=0, description="Calls an hour, of all callers together.")
+    model_interval_s: float = Field(5, ge=0, le=86_400, description="Seconds between two calls of one model.")
+
+
+class Plugin:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._store: StateStore | None = None
+
+    @hookimpl
+    async def lifespan(self, gateway: Services) -> AsyncIterator[None]:
+        self._store = gateway.state
+        yield
+
+    @hookimpl
+    async def admit(self, call: Call) -> None:
+        windows = self._windows(call)
+        if not windows or self._store is None:
+            return
+        wait = await self._store.take(windows)
+        if wait > 0:
+            seconds = math.ceil(wait)
+            raise RateLimited(f"Rate limit reached, try again in {seconds} s", retry_after=seconds)
+
+    def _windows(self, call: Call) -> list[Window]:
+        windows = []
+        if self._settings.global_per_hour:
+            windows.append(Window("global", self._settings.global_per_hour, 3600.0))
+        if self._settings.model_interval_s:
+            windows.append(Window(f"model:{call.model}", 1, self._settings.model_interval_s))
+        for rule, limit in call.principal.limits.items():
+            windows.append(Window(f"key:{call.principal.name}:{rule}", int(limit), _SPANS[rule]))
+        return windows
