@@ -82,6 +82,7 @@ async def running(
             state_dir=state_dir,
             state=store,
             simulated=simulated,
+            local=is_loopback(settings.server.host),
             accounts=pool.views,
             queued=lambda: pool.queued,
             hook_errors=lambda: dict(hooks.errors),

@@ -28,14 +28,16 @@ Colour = Literal["sync", "coroutine", "async generator"]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a plugin may use of the running gateway. `root` is the folder of gateway.toml; `accounts` and `queued` look
-    at the pool now; `hook_errors` maps (plugin, hook) to how often it raised."""
+    """What a plugin may use of the running gateway. `root` is the folder of gateway.toml; `local` says that it listens
+    on loopback only; `accounts` and `queued` look at the pool now; `hook_errors` maps (plugin, hook) to how often it
+    raised."""
 
     settings: Settings
     root: Path
     state_dir: Path
     state: StateStore
     simulated: bool
+    local: bool
     accounts: Callable[[], Sequence[AccountView]]
     queued: Callable[[], int]
     hook_errors: Callable[[], dict[tuple[str, str], int]]

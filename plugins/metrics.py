@@ -15,7 +15,6 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from gateway.hookspecs import Routes, Services, hookimpl
-from gateway.http.boundary import is_loopback
 from gateway.model import AccountChange, Call, Outcome
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -121,7 +120,7 @@ class Plugin:
             routes.add("GET", "/metrics", self._guarded)
 
     async def _guarded(self, request: web.Request) -> web.Response:
-        if self._settings.key is None and self._gateway and not is_loopback(self._gateway.settings.server.host):
+        if self._settings.key is None and self._gateway and not self._gateway.local:
             return web.Response(status=403, text="Set plugins.metrics.key, or plugins.metrics.listen, to read metrics\n")
         return await self._scrape(request)
 

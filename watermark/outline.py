@@ -31,14 +31,16 @@ class Outline:
     outer: NDArray[np.intp]
     sector: NDArray[np.intp]
     covered: NDArray[np.intp]
+    scale: int = 1
+    """How many pixels one pixel of a native star has become (1 for previews, too)."""
 
     def shifted(self, dy: int, dx: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """`inner` and `outer` moved by (dy, dx) px; at most PAD - 3 px, or they leave the window."""
-        step = dy * self.side + dx
+        """`inner` and `outer` moved by (dy, dx) native px; at most PAD - 3, or they leave the window."""
+        step = (dy * self.side + dx) * self.scale
         return self.inner + step, self.outer + step
 
 
-def trace(coverage: Coverage, reach: float = 2.3, gap: float = 0.0) -> Outline:
+def trace(coverage: Coverage, reach: float = 2.3, gap: float = 0.0, scale: int = 1) -> Outline:
     """The outline of `coverage` (n x n): every pixel of either kind within `reach` px of the other kind, with its
     nearest partner. `reach` grows with the blur of a resampled star; pixels within `gap` px of the blur are left out
     (the halo of a sharpening upscaler lies there)."""
@@ -50,7 +52,7 @@ def trace(coverage: Coverage, reach: float = 2.3, gap: float = 0.0) -> Outline:
     rim_out = _points(outside & _near(inside, reach))
     if not len(rim_in) or not len(rim_out):
         empty = np.zeros(0, np.intp)
-        return Outline(len(padded), empty, empty, empty, empty)
+        return Outline(len(padded), empty, empty, empty, empty, scale)
     squared = ((rim_in[:, None, :] - rim_out[None, :, :]) ** 2).sum(2)
     pairs = np.unique(
         np.concatenate(
@@ -69,6 +71,7 @@ def trace(coverage: Coverage, reach: float = 2.3, gap: float = 0.0) -> Outline:
         outer=second @ np.array([side, 1]),
         sector=_sectors((first + second) / 2 - (side - 1) / 2),
         covered=np.flatnonzero(inside),
+        scale=scale,
     )
 
 

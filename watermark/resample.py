@@ -48,7 +48,7 @@ def scaled_box(slot: Slot, scaling: Scaling) -> Box:
     Raises ValueError when the native picture has no room for the slot."""
     left, top, size, _ = slot.box(*scaling.native)
     ratio_x, ratio_y = _ratios(scaling)
-    blur = 2 if scaling.ratio < 1 else 5
+    blur = 2 if scaling.ratio < 1 else math.ceil(6 * scaling.ratio)
     side = math.ceil(size * max(ratio_x, ratio_y)) + 2 * blur + 1
     return math.floor(left * ratio_x) - blur, math.floor(top * ratio_y) - blur, side, side
 

@@ -166,7 +166,7 @@ class Handlers:
             if not writer.started:
                 raise
             progress.failed(exc)
-            await writer.fail(exc)
+            writer.fail(exc)
             return await writer.end()
         except ConnectionError as exc:
             progress.failed(exc)
@@ -183,7 +183,8 @@ class Handlers:
             raise
         except asyncio.CancelledError:
             if self._boundary.stopping and writer.started:
-                await writer.fail(Internal("The gateway is shutting down"))
+                writer.fail(Internal("The gateway is shutting down"))
+                await writer.end()
             raise
         except Exception as exc:
             if not writer.started:

@@ -11,8 +11,13 @@ from aiohttp import web
 from config.settings import Server
 from gateway.background import spawn
 from gateway.errors import GatewayError
-from gateway.model import Call, Event
+from gateway.model import Call, Event, Finished
 from gateway.wire.dialect import Dialect
+
+
+class _Stream(web.StreamResponse):
+    # aiohttp's own switch for it: headers wait for the first write, which follows at once, and share its packet.
+    _send_headers_immediately = False
 
 
 class EventWriter:
@@ -40,6 +45,7 @@ class EventWriter:
         self._writing_since: float | None = None
         self._timer = self._loop.call_at(self._written_at + server.ping_s, self._look)
         self._over = False
+        self._last = b""
 
     @property
     def started(self) -> bool:
@@ -47,20 +53,27 @@ class EventWriter:
         return self._response is not None
 
     async def send(self, event: Event) -> None:
-        """Encode and write `event`."""
+        """Encode and write `event`. What `Finished` becomes leaves with the end of the response, in one write."""
         data = self._dialect.encode_event(event, self._call)
-        if data:
+        if isinstance(event, Finished):
+            self._last = data
+        elif data:
             await self._write(data)
 
-    async def fail(self, error: GatewayError) -> None:
+    def fail(self, error: GatewayError) -> None:
         """Say in-stream that the answer ended badly."""
-        await self._write(self._dialect.encode_late_error(error, self._call))
+        self._last = self._dialect.encode_late_error(error, self._call)
 
     async def end(self) -> web.StreamResponse:
         """Close the response."""
-        self.stop()
+        self._over = True
+        data = self._last
+        if self._response is None:
+            data = await self._start() + data
         assert self._response is not None
-        await self._response.write_eof()
+        self._writing_since = self._loop.time()
+        await self._response.write_eof(data)
+        self.stop()
         return self._response
 
     def stop(self) -> None:
@@ -81,7 +94,7 @@ class EventWriter:
         async with self._starting:
             if self._response is not None:
                 return b""
-            response = web.StreamResponse(headers=self._headers())
+            response = _Stream(headers=self._headers())
             response.content_type = self._dialect.stream_content_type(self._call)
             if response.content_type.startswith("text/"):
                 response.charset = "utf-8"

@@ -74,12 +74,12 @@ class Directive:
             raise BadDirective(f"{key}={value!r} is no whole number") from None
 
     def seconds(self, key: str, default: float = 0.0) -> float:
-        """The milliseconds of `key`, as seconds."""
+        """How long `key` says: milliseconds where its name ends in `_ms`, else seconds."""
         value = self.values.get(key)
         if value is None:
             return default
         try:
-            return float(value) / 1000
+            return float(value) / (1000 if key.endswith("_ms") else 1)
         except ValueError:
             raise BadDirective(f"{key}={value!r} is no number") from None
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from aiohttp import web
 
@@ -37,10 +38,11 @@ async def generate(visit: Visit, planned: Fault | None) -> web.StreamResponse:
         ask = asking.read(await visit.form(), visit.request.headers)
         directive, prompt = _directed(visit, ask)
         fault = planned or fault_of(directive)
+        silence = directive.seconds("first_ms", visit.site.settings.first_ms / 1000)
     except (asking.NotAsked, ValueError) as exc:
         return await visit.reply(web.Response(status=400, text=f"Bad Request: {exc}"))
     _note(visit, ask)
-    await asyncio.sleep(directive.seconds("first_ms", visit.site.settings.first_ms / 1000))
+    await asyncio.sleep(silence)
     if fault is not None and (struck := await trouble.strike(visit, fault)) is not None:
         return struck
     if (refusal := _refusal(visit, ask)) is not None:
@@ -68,12 +70,12 @@ def fault_of(directive: Directive) -> Fault | None:
     if name is None:
         return None
     fault = Fault(name)
-    numbers = {
-        key: directive.number(key)
-        for key in ("status", "code", "retry_after", "after", "seconds", "size")
-        if key in directive.values
+    details: dict[str, Any] = {
+        key: directive.number(key) for key in ("status", "code", "retry_after", "after", "size") if key in directive.values
     }
-    return replace(fault, **numbers)  # type: ignore[arg-type]
+    if "seconds" in directive.values:
+        details["seconds"] = directive.seconds("seconds")
+    return replace(fault, **details)
 
 
 def _note(visit: Visit, ask: asking.Ask) -> None:

@@ -57,7 +57,7 @@ def test_a_value_that_makes_no_sense_is_told(text: str) -> None:
 def test_a_fault_by_code_status_or_name() -> None:
     assert fault_of(parse("[[sim fault=1037]]")[0]) == Fault("code", code=1037)
     assert fault_of(parse("[[sim fault=429 retry_after=30]]")[0]) == Fault("http", status=429, retry_after=30)
-    assert fault_of(parse("[[sim fault=stall after=3 seconds=2]]")[0]) == Fault("stall", after=3, seconds=2)
+    assert fault_of(parse("[[sim fault=stall after=3 seconds=0.5]]")[0]) == Fault("stall", after=3, seconds=0.5)
     with pytest.raises(ValueError, match="unknown fault"):
         fault_of(parse("[[sim fault=earthquake]]")[0])
 

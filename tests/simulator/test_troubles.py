@@ -291,9 +291,9 @@ async def test_rotating_too_often_is_refused(session: Session, site: Site) -> No
 
 
 async def test_a_directive_with_a_mistake_is_a_bad_request(session: Session, site: Site) -> None:
-    for text in ("[[sim charz=1]]", "[[sim fault=earthquake]]", "[[sim chars=many]]"):
+    for text in ("[[sim charz=1]]", "[[sim fault=earthquake]]", "[[sim chars=many]]", "[[sim first_ms=soon]]"):
         reply = await ask(session, site.account("a"), text)
-        assert reply.status_code == 400 and re.match(r"Bad Request: (unknown|chars)", reply.text)
+        assert reply.status_code == 400 and re.match(r"Bad Request: (unknown|chars|first_ms)", reply.text)
 
 
 def test_a_fault_or_an_endpoint_that_does_not_exist_is_refused(site: Site) -> None:
