@@ -26,6 +26,20 @@ def forward_table(opacity: int) -> Image:
     return table
 
 
+@lru_cache(maxsize=8)
+def inverse_table(opacity: int) -> Image:
+    """o[k, w] (17 x 256, uint8): the middle of all original bytes that `forward_table` turns into `w`; 0 where there is
+    none, because `w` is then darker than any original allows. Truncation hides the rest: at most one level is lost."""
+    forward = forward_table(opacity)
+    table = np.zeros_like(forward)
+    levels = np.arange(256)
+    for count, row in enumerate(forward):
+        low, high = np.searchsorted(row, levels, "left"), np.searchsorted(row, levels, "right") - 1
+        table[count] = np.where(low <= high, (low + high) // 2, 0)
+    table.flags.writeable = False
+    return table
+
+
 def add(image: Image, slot: Slot | str = "48@96", opacity: int = 77) -> Image:
     """A copy of `image` (H x W x 3, uint8) with the star at `slot`, exactly as the compositor writes it.
     Raises ValueError when the slot does not fit, or has a size other than 48 and 96."""

@@ -26,8 +26,6 @@ OPPONENT: Final = np.array([[0.299, 0.587, 0.114], [1.0, -1.0, 0.0], [-0.5, -0.5
 (but not after 4:2:0 subsampling, which mixes both sides of the outline)."""
 
 _ROUNDS: Final = 3
-_HOPELESS: Final = 0.08
-"""No known star is fainter; most unmarked windows leave here after one round."""
 _CAP: Final = 40.0
 """Levels of u: a larger step across the outline belongs to the picture and counts no more than this."""
 _RING: Final = ((2, 0), (-2, 0), (0, 2), (0, -2), (4, 0), (-4, 0), (0, 4), (0, -4), (3, 3), (3, -3), (-3, 3), (-3, -3))
@@ -35,7 +33,7 @@ _RING: Final = ((2, 0), (-2, 0), (0, 2), (0, -2), (4, 0), (-4, 0), (0, 4), (0, -
 
 @dataclass(frozen=True, slots=True)
 class Slope:
-    """`opacity` (0..1, negative for a dark star) with its standard error, and the share of sectors that see it."""
+    """`opacity` (0..1, negative for a dark star) with its standard error, and the share of sectors of its sign."""
 
     opacity: float
     error: float
@@ -50,9 +48,10 @@ class Slope:
 NOTHING: Final = Slope(0.0, 1.0, 0.0)
 
 
-def slope(window: Window, outline: Outline, axes: Floats = OPPONENT, start: float = 0.3) -> Slope:
+def slope(window: Window, outline: Outline, axes: Floats = OPPONENT, *, start: float = 0.3, hopeless: float = 0.08) -> Slope:
     """The robust slope across `outline` in `window`, over the colour `axes` (n x 3). The residual is compared with the
-    mean of both sides, not with the outer side: noise would otherwise stand in both and pull the slope up."""
+    mean of both sides, not with the outer side: noise would otherwise stand in both and pull the slope up. No known
+    star is fainter than `hopeless`; most unmarked windows leave there after one round."""
     if not len(outline.inner):
         return NOTHING
     inner, outer = _sides(window, outline, axes)
@@ -60,15 +59,15 @@ def slope(window: Window, outline: Outline, axes: Floats = OPPONENT, start: floa
     for _ in range(_ROUNDS):
         step, along, across = _round(inner / (1 - opacity), outer, outline.sector)
         opacity = min(max(1 - (1 - opacity) * (1 - step / 2) / (1 + step / 2), -0.5), 0.9)
-        if opacity < _HOPELESS:
+        if opacity < hopeless:
             return NOTHING
     scale = 1 - opacity
     deviation = across - step * along
     error = math.sqrt((deviation @ deviation) * SECTORS / (SECTORS - 1)) / along.sum() * scale
     # A byte is never known better than half a level, however flat the picture is.
     error = max(error, 0.5 / max(float(outer[0].mean()), 1.0), 1e-3)
-    agreement = float((opacity + scale * (across / along - step) > 0).mean())
-    return Slope(opacity, error, agreement)
+    seen = opacity + scale * (across / along - step)
+    return Slope(opacity, error, float((seen * opacity > 0).mean()))
 
 
 def _sides(window: Window, outline: Outline, axes: Floats) -> tuple[Floats, Floats]:

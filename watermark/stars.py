@@ -122,5 +122,8 @@ def exact_shape(size: int) -> tuple[Coverage, Outline]:
 def _scaled(slot: Slot, opacities: tuple[int, ...], scaling: Scaling) -> Star:
     kind: Kind = "preview" if scaling.ratio < 1 else "upscaled"
     coverage = scaled_coverage(slot, scaling)
-    outline = trace(coverage, reach=3.0 if scaling.ratio < 1 else 2.3 * scaling.ratio)
+    ratio = scaling.ratio
+    outline = (
+        trace(coverage, reach=3.0) if ratio < 1 else trace(coverage, 3.3 * ratio, gap=ratio / 2, scale=round(ratio))
+    )
     return Star(slot, kind, scaled_box(slot, scaling), opacities, SCALED, coverage, outline, scaling=scaling)

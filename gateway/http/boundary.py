@@ -35,6 +35,7 @@ from gateway.version import __version__
 from gateway.wire.dialect import Dialect
 
 log = logging.getLogger(__name__)
+REQUEST_ID = web.RequestKey("request_id", str)
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -59,7 +60,7 @@ class Boundary:
         @web.middleware
         async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse:
             token = request_id.set(secrets.token_hex(8))
-            request["id"] = request_id.get()
+            request[REQUEST_ID] = request_id.get()
             try:
                 return await self._guarded(request, handler)
             finally:
@@ -80,7 +81,7 @@ class Boundary:
         except asyncio.CancelledError:
             raise
         except Exception:
-            log.exception("request %s failed", request["id"])
+            log.exception("request %s failed", request[REQUEST_ID])
             return self.error(request, Internal(f"Internal error, see the log under {request['id']}"))
 
     def _check(self, request: web.Request) -> None:
@@ -102,7 +103,7 @@ class Boundary:
             status=exc.status, body=dialect.encode_error(exc), content_type="application/json", headers=_hints(exc)
         )
         if exc.status >= 500:
-            log.warning("request %s: %s %s %s", request["id"], exc.status, exc.code, exc.hint or exc.message)
+            log.warning("request %s: %s %s %s", request[REQUEST_ID], exc.status, exc.code, exc.hint or exc.message)
         if request.can_read_body and not request.content.is_eof():
             response.force_close()  # the rest of the body is not read
         return response
@@ -131,8 +132,8 @@ class Boundary:
         headers = response.headers
         headers["Server"] = f"gemini-gateway/{__version__}"
         headers["X-Content-Type-Options"] = "nosniff"
-        if "id" in request:
-            headers["x-request-id"] = request["id"]
+        if REQUEST_ID in request:
+            headers["x-request-id"] = request[REQUEST_ID]
         if self._server.cors_origins and (origin := request.headers.get("Origin")) and self._may_read(origin, request):
             headers["Access-Control-Allow-Origin"] = origin
             headers["Access-Control-Expose-Headers"] = "x-request-id, x-gateway-model, x-gateway-ignored, retry-after"

@@ -15,7 +15,7 @@ from gateway.background import spawn
 from gateway.calls import Calls, add_to
 from gateway.errors import GatewayError, Internal, NotSupported, Unauthenticated, UnknownModel
 from gateway.hooks import Hooks
-from gateway.http.boundary import Boundary, read_json
+from gateway.http.boundary import REQUEST_ID, Boundary, read_json
 from gateway.http.stream import EventWriter
 from gateway.model import (
     ANONYMOUS,
@@ -236,7 +236,7 @@ def head_of(request: web.Request, dialect: Dialect) -> RequestHead:
         headers=request.headers,
         query=request.query,
         peer=request.remote or "",
-        request_id=request["id"],
+        request_id=request[REQUEST_ID],
         dialect=dialect.name,
     )
 

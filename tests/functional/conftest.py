@@ -1,0 +1,91 @@
+"""The real gateway with the real library against the offline site, in one process, under asyncio and uvloop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from config.settings import Settings
+from gateway.app import Running, running
+from gateway.simulator import Account, Simulator, Site
+from gateway.testing import Client
+from gateway.upstream.gemini_web import GeminiWeb
+
+ROOT = Path(__file__).parent.parent.parent
+PLUGINS = ["metrics", "access_log", "api_key", "model_aliases", "rate_limit", "retry", "openai_api", "gemini_api"]
+KEY = "sk-functional"
+
+
+@dataclass(slots=True)
+class Live:
+    """A gateway that serves: a client for it, the site behind it, and its insides to look at."""
+
+    client: Client
+    site: Site
+    gateway: Running
+
+    @property
+    def url(self) -> str:
+        return self.gateway.url
+
+    async def ready(self) -> None:
+        """Wait until every account has signed in or failed to."""
+        tasks = [account.signing_in for account in self.gateway.pool._accounts if account.signing_in]
+        await asyncio.gather(*tasks)
+
+
+Launch = Callable[..., AbstractAsyncContextManager[Live]]
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Launch:
+    """`async with launch(accounts=2, settings={...}) as live`: accounts a, b, c, ... behind one proxy."""
+
+    @asynccontextmanager
+    async def start(accounts: int = 1, settings: dict[str, Any] | None = None, **site: Any) -> AsyncIterator[Live]:
+        simulated = Site([Account(chr(97 + n), tier="pro") for n in range(accounts)], **{"pace_ms": 0, **site})
+        async with Simulator(simulated) as simulator:
+            table = _table(simulated, simulator, tmp_path, settings or {})
+            made = Settings.model_validate(table)
+            async with running(
+                made, ROOT, upstream=lambda s, d: GeminiWeb(s, d, simulated=True), simulated=True
+            ) as gateway, aiohttp.ClientSession(gateway.url, headers={"Authorization": f"Bearer {KEY}"}) as http:
+                live = Live(Client(gateway, http, None), simulated, gateway)  # type: ignore[arg-type]
+                await live.ready()
+                yield live
+
+    return start
+
+
+def _table(site: Site, simulator: Simulator, folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    accounts = [
+        {"name": a.name, "secure_1psid": a.psid, "secure_1psidts": a.psidts, "proxy": simulator.proxy_url}
+        for a in site.accounts
+    ]
+    table: dict[str, Any] = {
+        "server": {"port": 0},
+        "gateway": {"plugins": PLUGINS},
+        "accounts": accounts,
+        "upstream": {"ca_file": str(simulator.ca_file)},
+        "state": {"dir": str(folder / "state")},
+        "plugins": {
+            "api_key": {"keys": [{"name": "tests", "key": KEY}]},
+            "rate_limit": {"global_per_hour": 0, "model_interval_s": 0},
+        },
+    }
+    for name, section in settings.items():
+        if name == "plugins":
+            for plugin, values in section.items():
+                table["plugins"][plugin] = {**table["plugins"].get(plugin, {}), **values}
+        elif isinstance(section, dict):
+            table[name] = {**table.get(name, {}), **section}
+        else:
+            table[name] = section
+    return table

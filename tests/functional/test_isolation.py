@@ -1,0 +1,116 @@
+"""One failing call costs nobody else anything; a caller who leaves frees everything at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from gateway.simulator import Fault, filler
+from tests.functional.conftest import Launch, Live
+
+FAULTS = [
+    Fault("1037"),
+    Fault("1060"),
+    Fault("1013"),
+    Fault("1050"),
+    Fault("1097"),
+    Fault("500"),
+    Fault("429"),
+    Fault("401"),
+    Fault("reset"),
+    Fault("garbage"),
+    Fault("empty"),
+    Fault("reject"),
+    Fault("truncate"),
+    Fault("no_completion"),
+    Fault("reset_mid"),
+    Fault("lying_length"),
+    Fault("bad_chunk"),
+    Fault("captcha"),
+    Fault("captcha_page"),
+    Fault("login"),
+    Fault("stall"),
+    Fault("hang"),
+]
+
+
+def name(fault: Fault) -> str:
+    return {"code": str(fault.code), "http": str(fault.status)}.get(fault.name, fault.name)
+
+
+QUICK = {"upstream": {"first_byte_timeout_s": 1.0, "stall_timeout_s": 1.0, "tail_timeout_s": 0.5}}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=name)
+async def test_five_streams_stay_whole_while_a_sixth_fails(launch: Launch, fault: Fault) -> None:
+    async with launch(settings=QUICK) as live:
+        prompt = "[[sim chars=1200 frames=40 pace_ms=15]]"
+        streams = [asyncio.create_task(live.client.chat(prompt, stream=True)) for _ in range(5)]
+        await until(lambda: sum(e.sent > 0 for e in live.site.log.generates) == 5)
+        live.site.fault("a", "generate", fault, times=None)
+        sixth = await live.client.chat("and this one fails", stream=True)
+        replies = await asyncio.gather(*streams)
+        assert [reply.text for reply in replies] == [filler(1200, "ascii")] * 5
+        assert sixth.status != 200 or "error" in sixth.body[-1] or sixth.text
+
+
+async def test_a_caller_who_leaves_frees_the_account_and_the_transfer(launch: Launch) -> None:
+    async with launch(settings={"pool": {"max_concurrency": 4}}) as live:
+        before = descriptors()
+        for _ in range(25):
+            await asyncio.gather(*(leave_after_first_piece(live) for _ in range(4)))
+            await asyncio.wait_for(until(lambda: live.gateway.pool.views()[0].in_flight == 0), 0.5)
+        aborted = [e for e in live.site.log.generates if e.outcome == "aborted"]
+        await until(lambda: all(e.outcome != "open" for e in live.site.log.generates))
+        assert len(aborted) >= 90
+        reply = await live.client.chat("still here?")
+        assert reply.status == 200
+        assert descriptors() - before < 40
+
+
+async def test_leaving_closes_the_upstream_transfer_within_a_tenth_of_a_second(launch: Launch) -> None:
+    async with launch() as live:
+        loop = asyncio.get_running_loop()
+        await leave_after_first_piece(live)
+        left = loop.time()
+        await live.site.log.wait(lambda e: e.outcome == "aborted", timeout_s=5)
+        assert loop.time() - left < 0.1
+
+
+async def test_leaving_before_the_first_byte_frees_the_account_too(launch: Launch) -> None:
+    async with launch() as live:
+        live.site.fault("a", "generate", Fault("hang"), times=1)
+        task = asyncio.create_task(live.client.chat("hello", stream=True))
+        await until(lambda: bool(live.site.log.generates))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.wait_for(until(lambda: live.gateway.pool.views()[0].in_flight == 0), 0.5)
+
+
+async def leave_after_first_piece(live: Live) -> None:
+    body = {
+        "model": "gemini-2.5-flash",
+        "stream": True,
+        "messages": [{"role": "user", "content": "[[sim chars=4000 frames=200 pace_ms=50]]"}],
+    }
+    timeout = aiohttp.ClientTimeout(total=20)
+    async with live.client.http.post("/v1/chat/completions", json=body, timeout=timeout) as response:
+        async for line in response.content:
+            if b'"content":"' in line and b'"content":""' not in line:
+                break
+        response.close()
+
+
+async def until(condition: object, every: float = 0.005) -> None:
+    """Wait for a condition of the system under test; the test's time-out bounds it."""
+    assert callable(condition)
+    while not condition():
+        await asyncio.sleep(every)
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0

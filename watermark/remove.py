@@ -1,0 +1,98 @@
+"""Takes a found star off the pixels and checks that it has gone. Positions and decisions come in with the mark."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from watermark.blend import Image, inverse_table
+from watermark.detect import Mark, check_picture, window_of
+from watermark.evidence import LUMA, Window, gain, slope
+from watermark.masks import Counts
+from watermark.outline import PAD, Coverage
+from watermark.resample import scaled_coverage
+
+LOSSLESS: Final = 0.03
+LOSSY: Final = 0.06
+"""Opacities that may remain: a JPEG blurs the outline itself, so its pixels never fit the mask exactly."""
+_AGREEMENT: Final = 0.75
+_GAIN: Final = 0.02
+_RESAMPLED_BIAS: Final = 0.25
+"""Levels that truncation took away on average, after resampling has rounded again."""
+_SHARPENERS: Final = (
+    (0.0, 1.0), (0.3, 1.0), (0.6, 1.0), (1.0, 1.0), (1.5, 1.0), (0.3, 2.0), (0.6, 2.0), (1.0, 2.0), (1.5, 2.0),
+)  # fmt: skip
+
+
+def remove(image: Image, mark: Mark) -> Image:
+    """A copy of `image` (H x W x 3, uint8) without `mark`. Pixels outside `mark.box` are the same bit for bit; under an
+    exact star each pixel is at most one level off what the compositor was given. Raises ValueError if the box leaves
+    the image."""
+    check_picture(image)
+    x, y, across, down = mark.box
+    height, width = image.shape[:2]
+    if x < 0 or y < 0 or x + across > width or y + down > height:
+        raise ValueError(f"the mark at {mark.box} leaves a picture of {width} x {height} px")
+    cleaned = image.copy()
+    cleaned[y : y + down, x : x + across] = restore(image[y : y + down, x : x + across], mark)
+    return cleaned
+
+
+def restore(patch: Image, mark: Mark) -> Image:
+    """What was under `mark`, for the pixels of its box (n x n x 3)."""
+    star = mark.star
+    if star.counts is not None:
+        return _undo_exact(patch, star.counts, mark.opacity)
+    return _undo_scaled(patch, _best_coverage(patch, mark), mark.opacity)
+
+
+def _undo_exact(patch: Image, counts: Counts, opacity: int) -> Image:
+    undone: Image = inverse_table(opacity)[counts[..., None], patch]
+    return undone
+
+
+def _undo_scaled(patch: Image, coverage: Coverage, opacity: int) -> Image:
+    """o = (w + bias - 255 a) / (1 - a), rounded; untouched where nothing covers."""
+    alpha = np.clip(coverage, -1, 1)[..., None] * np.float32(opacity / 255)
+    undone = (patch + np.float32(_RESAMPLED_BIAS) - 255 * alpha) / (1 - alpha)
+    rounded = np.clip(np.rint(undone), 0, 255).astype(np.uint8)
+    return np.where(np.abs(alpha) < 1e-3, patch, rounded)
+
+
+def _best_coverage(patch: Image, mark: Mark) -> Coverage:
+    """The coverage by the kernel (and sharpening, if upscaled) that leaves the smoothest outline: nothing else in the
+    picture tells which one the scaler used."""
+    star = mark.star
+    if star.scaling is None:
+        return star.coverage
+    sharpeners = _SHARPENERS if star.kind == "upscaled" else _SHARPENERS[:1]
+    band = (np.abs(star.coverage) > 0.02) & (star.coverage < 0.98)
+    candidates = [
+        scaled_coverage(star.slot, replace(star.scaling, kernel=kernel, sharpen=sharpen))
+        for kernel in ("bicubic", "lanczos", "bilinear", "box")
+        for sharpen in sharpeners
+    ]
+    return min(candidates, key=lambda coverage: _roughness(_undo_scaled(patch, coverage, mark.opacity), band))
+
+
+def _roughness(patch: Image, band: NDArray[np.bool_]) -> float:
+    """Mean absolute second difference of luma (levels, capped) around the outline `band`."""
+    luma = patch @ LUMA[0]
+    inner = luma[1:-1, 1:-1]
+    bend = np.abs(luma[:-2, 1:-1] + luma[2:, 1:-1] - 2 * inner) + np.abs(luma[1:-1, :-2] + luma[1:-1, 2:] - 2 * inner)
+    return float(np.minimum(bend, 40)[band[1:-1, 1:-1]].mean())
+
+
+def is_gone(window: Window, mark: Mark, tolerance: float = LOSSLESS) -> bool:
+    """Whether the cleaned `window` (as of `window_of`) shows neither the star nor its negative ("black hole"). What is
+    left counts as a star when it is more than `tolerance` (an opacity) and stands as firmly as a star must: beyond its
+    error, in most sectors, and here more than beside."""
+    outline = mark.star.outline
+    left = slope(window, outline, LUMA, start=0.0, hopeless=-1.0)
+    if abs(left.opacity) <= max(3 * left.error, tolerance) or left.agreement < _AGREEMENT:
+        return True
+    quieted = gain(window, outline, left.opacity)
+    return quieted.here < max(quieted.beside, _GAIN)
