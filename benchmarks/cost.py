@@ -30,10 +30,9 @@ async def measure() -> list[str]:
             file = Path(folder) / "settings.json"
             file.write_text(json.dumps(_settings(site, account)))
             arguments = [site.ready["proxy_url"], site.ready["ca_file"], *other["cookies"].values()]
-            async with started(["-m", "benchmarks.served", str(file)]) as gateway:
-                async with direct(arguments) as library:
-                    for name, prompt, count, target in CASES:
-                        lines.append(await _case(gateway, library, name, prompt, count, target))
+            async with started(["-m", "benchmarks.served", str(file)]) as gateway, direct(arguments) as library:
+                for name, prompt, count, target in CASES:
+                    lines.append(await _case(gateway, library, name, prompt, count, target))
     return lines
 
 

@@ -48,7 +48,9 @@ class Slope:
 NOTHING: Final = Slope(0.0, 1.0, 0.0)
 
 
-def slope(window: Window, outline: Outline, axes: Floats = OPPONENT, *, start: float = 0.3, hopeless: float = 0.08) -> Slope:
+def slope(
+    window: Window, outline: Outline, axes: Floats = OPPONENT, *, start: float = 0.3, hopeless: float = 0.08
+) -> Slope:
     """The robust slope across `outline` in `window`, over the colour `axes` (n x 3). The residual is compared with the
     mean of both sides, not with the outer side: noise would otherwise stand in both and pull the slope up. No known
     star is fainter than `hopeless`; most unmarked windows leave there after one round."""

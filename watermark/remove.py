@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from watermark.blend import Image, inverse_table
-from watermark.detect import Mark, check_picture, window_of
+from watermark.detect import Mark, check_picture
 from watermark.evidence import LUMA, Window, gain, slope
 from watermark.masks import Counts
-from watermark.outline import PAD, Coverage
+from watermark.outline import Coverage
 from watermark.resample import scaled_coverage
 
-LOSSLESS: Final = 0.03
-LOSSY: Final = 0.06
-"""Opacities that may remain: a JPEG blurs the outline itself, so its pixels never fit the mask exactly."""
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """What may remain of a star: a `share` of its opacity, or so many `levels` of luma, whichever is more."""
+
+    share: float
+    levels: float
+
+
+LOSSLESS: Final = Tolerance(0.1, 2.0)
+LOSSY: Final = Tolerance(0.2, 5.0)
+"""A JPEG blurs the outline itself, so its pixels never fit the mask exactly."""
 _AGREEMENT: Final = 0.75
 _GAIN: Final = 0.02
 _RESAMPLED_BIAS: Final = 0.25
@@ -86,13 +95,15 @@ def _roughness(patch: Image, band: NDArray[np.bool_]) -> float:
     return float(np.minimum(bend, 40)[band[1:-1, 1:-1]].mean())
 
 
-def is_gone(window: Window, mark: Mark, tolerance: float = LOSSLESS) -> bool:
+def is_gone(window: Window, mark: Mark, allow: Tolerance = LOSSLESS) -> bool:
     """Whether the cleaned `window` (as of `window_of`) shows neither the star nor its negative ("black hole"). What is
-    left counts as a star when it is more than `tolerance` (an opacity) and stands as firmly as a star must: beyond its
-    error, in most sectors, and here more than beside."""
+    left counts as a star when it is more than is allowed and stands as firmly as a star must: beyond its error, in most
+    sectors, and here more than beside."""
     outline = mark.star.outline
     left = slope(window, outline, LUMA, start=0.0, hopeless=-1.0)
-    if abs(left.opacity) <= max(3 * left.error, tolerance) or left.agreement < _AGREEMENT:
+    darkness = 255 - float((window.reshape(-1, 3)[outline.outer] @ LUMA[0]).mean())
+    allowed = max(allow.share * mark.opacity / 255, allow.levels / max(darkness, 1.0))
+    if abs(left.opacity) <= max(4 * left.error, allowed) or left.agreement < _AGREEMENT:
         return True
     quieted = gain(window, outline, left.opacity)
     return quieted.here < max(quieted.beside, _GAIN)

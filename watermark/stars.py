@@ -107,9 +107,7 @@ def _room(slot: Slot, width: int, height: int) -> bool:
 
 
 def _exact(slot: Slot, opacities: tuple[int, ...], proof: Proof, width: int, height: int) -> Star:
-    return Star(
-        slot, "exact", slot.box(width, height), opacities, proof, *exact_shape(slot.size), counts=mask(slot.size)
-    )
+    return Star(slot, "exact", slot.box(width, height), opacities, proof, *exact_shape(slot.size), counts=mask(slot.size))
 
 
 @lru_cache(maxsize=4)
@@ -123,7 +121,5 @@ def _scaled(slot: Slot, opacities: tuple[int, ...], scaling: Scaling) -> Star:
     kind: Kind = "preview" if scaling.ratio < 1 else "upscaled"
     coverage = scaled_coverage(slot, scaling)
     ratio = scaling.ratio
-    outline = (
-        trace(coverage, reach=3.0) if ratio < 1 else trace(coverage, 3.3 * ratio, gap=ratio / 2, scale=round(ratio))
-    )
+    outline = trace(coverage, reach=3.0) if ratio < 1 else trace(coverage, 3.3 * ratio, gap=ratio / 2, scale=round(ratio))
     return Star(slot, kind, scaled_box(slot, scaling), opacities, SCALED, coverage, outline, scaling=scaling)

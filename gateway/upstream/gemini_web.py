@@ -64,6 +64,7 @@ _IDLE_SECONDS = 45.0
 _ACTIVITY_EVERY_S = 60.0
 _RECHECK_EVERY_S = 60.0
 _CONNECT_TIMEOUT_S = 15.0
+_NOTHING = 16  # characters: an answer that is no longer holds the site's opening and no frame
 _BLOCK_SECONDS = 7200.0  # a captcha redirect lasted 106 to 121 minutes in the one measurement known
 _CAPTCHA = re.compile(rb"/sorry/|recaptcha|captcha|unusual traffic|consent\.google", re.IGNORECASE)
 # Context windows by capacity, in tokens, as users report them.
@@ -156,8 +157,7 @@ class _Session(AsyncSession[Response]):
         streamed = bool(kwargs.get("stream"))
         response = await super().request(method, url, *args, **kwargs)
         self.cookies_changed = self.cookies_changed or "set-cookie" in response.headers
-        page = "text/html" in response.headers.get("content-type", "") and parts.path.startswith("/_/")
-        if response.status_code != 200 or page:
+        if response.status_code != 200:
             body = await response.acontent() if streamed else response.content
             raise _http_error(response.status_code, response.headers, body[:65_536])
         return response
@@ -194,7 +194,7 @@ def _http_error(status: int, headers: Any, body: bytes) -> UpstreamError:
         if "accounts.google." in location:
             return AccountExpired("The Gemini account is signed out")
         return UpstreamChanged("Gemini redirects to an unexpected place")
-    if status in (200, 403, 429, 503) and _CAPTCHA.search(body):
+    if status in (403, 429, 503) and _CAPTCHA.search(body):
         return EgressBlocked("Google asks this network address for a captcha", retry_after=_BLOCK_SECONDS)
     if status == 429:
         return AccountExhausted("Gemini asks to slow down", retry_after=_retry_after(headers) or 60.0)
@@ -406,7 +406,7 @@ class WebAccount:
             yield Finished()
         except Exception as exc:
             error = _translated(exc, reader, deadlines.expired)
-            if reader.content_seen:
+            if reader.content_seen and not isinstance(exc, GatewayError):
                 error.elsewhere = False
             raise error from exc
         finally:
@@ -435,6 +435,7 @@ class WebAccount:
             current_retry=0,
             timeout=(_CONNECT_TIMEOUT_S, 0),
         )
+        passed = False
         try:
             async with aclosing(outputs):
                 async for output in outputs:
@@ -442,9 +443,12 @@ class WebAccount:
                         reader.recovered(output.text, output.thoughts or "")
                     deadlines.alive(complete=reader.complete)
                     if call.served_model is None and (reader.served_id or reader.served_name):
-                        await self._note_model(call, offer, reader)
+                        await self._note_model(call, offer, reader, passed=passed)
                     for event in reader.take():
+                        passed = True
                         yield event
+        except GatewayError:
+            raise
         except Exception:
             # After a complete answer nothing that goes wrong in its tail matters.
             if not reader.complete:
@@ -467,12 +471,12 @@ class WebAccount:
             sent.append([[url], file.name])
         return sent
 
-    async def _note_model(self, call: Call, offer: Offer, reader: ReplyReader) -> None:
+    async def _note_model(self, call: Call, offer: Offer, reader: ReplyReader, *, passed: bool) -> None:
         """Write down which model answers. Another than the one asked for may be a dead cookie: an expired session
         quietly becomes a guest."""
         served = find_offer(self._offers, reader.served_id or "")
         same = served == offer if served else (reader.served_name in (None, offer.label) or reader.served_id is None)
-        if not same:
+        if not same and not passed:
             await self._check_guest()
             if self._settings.gateway.strict_models:
                 raise AccountExhausted(f"Gemini answered with another model than {offer.name}")
@@ -627,7 +631,9 @@ def _translated(exc: BaseException, reader: ReplyReader | None = None, expired: 
         cause = cause.__cause__
     if reader is not None and reader.rejected:
         return AccountExpired("Gemini rejected the account's session")
-    if reader is not None and reader.received and not reader.understood:
+    if reader is not None and len(reader.opening) > _NOTHING and not reader.understood:
+        if _CAPTCHA.search(reader.opening.encode("utf-8", "replace")):
+            return EgressBlocked("Google asks this network address for a captcha", retry_after=_BLOCK_SECONDS)
         return UpstreamChanged("Gemini answered in a way that this version does not understand")
     if isinstance(exc, (library_errors.APIError, library_errors.GeminiError)):
         return UpstreamUnavailable("Gemini broke off its answer", hint=type(exc).__name__)

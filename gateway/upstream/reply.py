@@ -28,6 +28,7 @@ _CARD = re.compile(r"https?://googleusercontent\.com/card_content/\d+")
 _OPEN_END = re.compile(r"(?:&[#\w]{0,31}|\n`{1,3}|\\+[`*_~][^\n]*|\\+)$")
 _TAIL = 120
 _ANCHORS = (64, 32, 16, 8)
+_OPENING = 4096
 
 
 def units(text: str) -> int:
@@ -222,7 +223,8 @@ class ReplyReader:
     whether the answer is complete; the parts are stripped of the text, which is read here. `take` returns new events.
 
     With `hold` nothing comes out until the answer is complete: for a caller who does not stream, the text is then
-    exactly the last one, however often it was rewritten on the way."""
+    exactly the last one, however often it was rewritten on the way. `opening` is how an answer began that has no frame:
+    it may be a page for people."""
 
     def __init__(self, *, hold: bool = False) -> None:
         self._frames = FrameReader()
@@ -231,7 +233,7 @@ class ReplyReader:
         self._thoughts = Growing()
         self._candidate: list[Any] | None = None
         self._changed = False
-        self.received = 0
+        self.opening = ""
         self.understood = False
         self.complete = False
         self.content_seen = False
@@ -247,7 +249,8 @@ class ReplyReader:
 
     def feed(self, text: str) -> list[Any]:
         """Read network text; returns what the library needs to know of it."""
-        self.received += len(text)
+        if not self.understood and len(self.opening) < _OPENING:
+            self.opening += text[:_OPENING]
         return self._absorb(self._frames.feed(text))
 
     def finish(self) -> list[Any]:
@@ -262,6 +265,7 @@ class ReplyReader:
     def _absorb(self, frames: list[Any]) -> list[Any]:
         parts: list[Any] = []
         latest = False
+        self.understood = self.understood or bool(frames)
         for part in frames:
             body = at(part, 2)
             code = at(part, 5, 2, 0, 1)
@@ -287,7 +291,6 @@ class ReplyReader:
             return False
         if not isinstance(inner, list):
             return False
-        self.understood = True
         self.cid = _text(at(inner, 1, 0)) or self.cid
         self.rid = _text(at(inner, 1, 1)) or self.rid
         self._served(inner)
