@@ -117,4 +117,4 @@ async def _ask(http: aiohttp.ClientSession, prompt: str) -> None:
 
 
 if __name__ == "__main__":
-    print("\n".join(asyncio.run(measure())))  # noqa: T201 - a command's output
+    print("\n".join(asyncio.run(measure())))

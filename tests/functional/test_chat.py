@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import html
+import os
+from pathlib import Path
 
 import orjson
 import pytest
@@ -242,7 +244,8 @@ async def test_gemini_is_served_at_all_its_addresses(launch: Launch, prefix: str
         async with http.post(f"{url}:streamGenerateContent", json=body) as response:
             assert response.content_type == "application/json"
             chunks = orjson.loads(await response.read())
-        assert "".join(p["text"] for c in chunks for p in c["candidates"][0]["content"]["parts"] if "thought" not in p) == "hello"
+        parts = [part for chunk in chunks for part in chunk["candidates"][0]["content"]["parts"]]
+        assert "".join(part["text"] for part in parts if "thought" not in part) == "hello"
         async with http.post(f"{url}:streamGenerateContent?alt=sse&key={KEY}", json=body) as response:
             assert response.content_type == "text/event-stream"
         async with http.get(f"{prefix}/models", params={"key": KEY, "pageSize": "3"}) as response:
@@ -268,17 +271,14 @@ async def test_a_picture_in_the_question_is_uploaded_with_its_type(launch: Launc
 
 
 async def test_the_simplest_call_works(launch: Launch) -> None:
-    async with launch() as live:
-        async with live.client.http.post("/v1/generate", json={"prompt": "[[sim text=hi]]", "model": "gemini-2.5-pro"}) as r:
-            assert orjson.loads(await r.read()) == {"text": "hi", "model": "gemini-3.1-pro"}
+    body = {"prompt": "[[sim text=hi]]", "model": "gemini-2.5-pro"}
+    async with launch() as live, live.client.http.post("/v1/generate", json=body) as response:
+        assert orjson.loads(await response.read()) == {"text": "hi", "model": "gemini-3.1-pro"}
 
 
 async def test_nothing_of_the_cookies_reaches_a_disk_or_a_log(
-    launch: Launch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], tmp_path: object
+    launch: Launch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    import os
-    from pathlib import Path
-
     caplog.set_level("DEBUG")
     async with launch(accounts=2) as live:
         await live.client.chat("my secret question", stream=True)
@@ -288,11 +288,15 @@ async def test_nothing_of_the_cookies_reaches_a_disk_or_a_log(
             shown = await response.text()
         async with live.client.http.get("/api/accounts") as response:
             shown += await response.text()
-    assert not list(Path(os.environ["GEMINI_COOKIE_PATH"]).iterdir())
     captured = capfd.readouterr()
-    texts = [shown, caplog.text, captured.out, captured.err]
-    texts += [str(path) for path in Path(str(tmp_path)).rglob("*")]
-    texts += [path.read_text("latin-1") for path in Path(str(tmp_path)).rglob("*") if path.is_file()]
+    texts = [shown, caplog.text, captured.out, captured.err, *everything_below(tmp_path)]
+    assert not everything_below(Path(os.environ["GEMINI_COOKIE_PATH"]))
     for text in texts:
         for secret in (*secrets, *map(html.escape, secrets), KEY, "my secret question"):
             assert secret not in text
+
+
+def everything_below(folder: Path) -> list[str]:
+    """Names and contents of all files."""
+    paths = list(folder.rglob("*"))
+    return [str(path) for path in paths] + [path.read_text("latin-1") for path in paths if path.is_file()]
