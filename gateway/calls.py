@@ -24,6 +24,7 @@ from gateway.model import (
     Reply,
     TextDelta,
     ThoughtDelta,
+    ToolCall,
     Usage,
 )
 from gateway.upstream.packing import text_of
@@ -118,8 +119,10 @@ def add_to(reply: Reply, event: Event) -> None:
             reply.text += text
         case ThoughtDelta(text):
             reply.thoughts += text
-        case ImageReady():
-            reply.images.append(event)
+        case ToolCall():
+            reply.tool_calls.append(event)
+        case ImageReady(image):
+            reply.images.append(image)
         case Citation():
             reply.citations.append(event)
         case Finished(reason, usage):

@@ -8,11 +8,12 @@ import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from gateway.errors import GatewayError, PluginFailed
 from gateway.hookspecs import HOOKS, Dialects, Generate, Routes, Services
-from gateway.model import AccountChange, Call, Event, Outcome, Principal, RequestHead
+from gateway.model import AccountChange, Call, Event, Image, Outcome, Principal, RequestHead
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -128,6 +129,29 @@ class Hooks:
 
         return generate
 
+    # --- pictures -------------------------------------------------------------------------------------------------
+
+    async def process_image(self, image: Image, call: Call) -> Image:
+        """The picture after every plugin had it; one that failed leaves a warning on it."""
+        for plugin, function in self._found["process_image"]:
+            try:
+                image = cast(Image, await self._run(plugin, "process_image", function, image, call))
+            except GatewayError as exc:
+                image = _warned(image, f"{plugin} was skipped: {exc.message}")
+        return image
+
+    async def store_image(self, image: Image, call: Call) -> Image:
+        """The picture with its URL from the first plugin that keeps it; without one it carries a warning."""
+        for plugin, function in self._found["store_image"]:
+            try:
+                url = await self._run(plugin, "store_image", function, image, call)
+            except GatewayError as exc:
+                image = _warned(image, f"{plugin} could not store it: {exc.message}")
+                continue
+            if url is not None:
+                return replace(image, url=url)
+        return image
+
     # --- after a call ---------------------------------------------------------------------------------------------
 
     async def call_finished(self, call: Call, outcome: Outcome) -> None:
@@ -146,10 +170,10 @@ class Hooks:
             except Exception:  # noqa: BLE001 - the policy of notifications: logged, counted, never in the way
                 self._note(plugin, hook)
 
-    async def _run(self, plugin: str, hook: str, function: Callable[..., Awaitable[Any]], argument: Any) -> Any:
+    async def _run(self, plugin: str, hook: str, function: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await function(argument)
+                return await function(*arguments)
         except GatewayError:
             raise
         except Exception as exc:
@@ -162,3 +186,7 @@ class Hooks:
 
     def _count(self, plugin: str, hook: str) -> None:
         self.errors[plugin, hook] += 1
+
+
+def _warned(image: Image, warning: str) -> Image:
+    return replace(image, warnings=(*image.warnings, warning))

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import pluggy
 
 from config.settings import Settings
-from gateway.model import AccountChange, AccountView, Call, Event, Outcome, Principal, RequestHead
+from gateway.model import AccountChange, AccountView, Call, Event, Image, Outcome, Principal, RequestHead
 from gateway.state.store import StateStore
 from gateway.wire.dialect import Dialect
 
@@ -85,6 +85,8 @@ HOOKS: dict[str, Hook] = {
     "prepare_call": Hook("coroutine", "fold", "500"),
     "admit": Hook("coroutine", "gate", "closed: the call is refused"),
     "wrap_generate": Hook("async generator", "wrap", "ends the call"),
+    "process_image": Hook("coroutine", "fold", "skipped, the reply says so"),
+    "store_image": Hook("coroutine", "first", "skipped, the picture goes out as bytes"),
     "call_finished": Hook("coroutine", "all", "logged, counted"),
     "account_changed": Hook("coroutine", "all", "logged, counted"),
 }
@@ -134,6 +136,19 @@ class Specs:
         iteration. Generators that were opened are closed for you, in order, also when the caller leaves. A
         GatewayError ends the call as it is; any other exception is a 500."""
         raise NotImplementedError
+
+    @hookspec
+    async def process_image(self, image: Image, call: Call) -> Image:
+        """Return the picture, changed or as it is. Runs for each picture of an answer, each plugin on the result of the
+        one before, while the account is no longer needed. CPU work belongs in a thread. An exception skips the plugin:
+        the picture goes on as it was, with a warning."""
+        raise NotImplementedError
+
+    @hookspec
+    async def store_image(self, image: Image, call: Call) -> str | None:
+        """Keep the finished picture and return the URL under which the caller finds it. Runs only when the caller wants
+        URLs; None means "not mine", and the next plugin is asked. An exception skips the plugin; where nobody stores
+        it, the picture goes out as bytes, with a warning."""
 
     @hookspec
     async def call_finished(self, call: Call, outcome: Outcome) -> None:

@@ -67,7 +67,26 @@ class Blob:
     name: str
 
 
-Part = Text | Thought | Blob
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """A call of a tool that an earlier assistant turn made. `arguments` is JSON text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a tool that was called answered. `id` and `name` are those of its ToolUse where the caller gave them."""
+
+    id: str
+    name: str
+    text: str
+    failed: bool = False
+
+
+Part = Text | Thought | Blob | ToolUse | ToolResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +100,33 @@ class Message:
     def text(self) -> str:
         """The text parts, joined by newlines."""
         return "\n".join(part.text for part in self.parts if isinstance(part, Text))
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the model may call. `parameters` is the JSON Schema of its arguments."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """Whether the model may, must or must not call a tool; with `only`, one of these."""
+
+    mode: Literal["auto", "none", "required"] = "auto"
+    only: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JsonAnswer:
+    """The answer must be JSON; with `schema`, JSON that fits this JSON Schema."""
+
+    schema: Mapping[str, Any] | None = None
+    name: str = ""
+    strict: bool = False
 
 
 @dataclass(slots=True)
@@ -108,6 +154,10 @@ class Call:
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
     include_usage: bool = False
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
+    parallel_tools: bool = True
+    json_answer: JsonAnswer | None = None
     ignored: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     head: RequestHead | None = None
@@ -128,6 +178,7 @@ class FinishReason(StrEnum):
     STOP = "stop"
     LENGTH = "length"
     REFUSED = "refused"
+    TOOLS = "tools"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +217,35 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageReady:
-    """A picture of the answer, with its bytes: they were fetched while the account was leased."""
+class ToolCall:
+    """The model calls a tool: whole, `arguments` is JSON text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A picture on its way out. `mime`, `width` and `height` (px) are measured, not claimed; `native` is False when we
+    upscaled it; `watermark` says what became of the visible star (None: nobody looked); `url` is where it is stored
+    (None: it goes out as bytes); `warnings` are for the caller, in words."""
 
     data: bytes
     mime: str
     width: int
     height: int
+    native: bool = True
+    watermark: Literal["removed", "absent", "kept"] | None = None
+    url: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReady:
+    """A picture of the answer, with its bytes: they were fetched while the account was leased."""
+
+    image: Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +256,7 @@ class Finished:
     usage: Usage = Usage()
 
 
-Event = TextDelta | ThoughtDelta | ImageReady | Citation | Finished
+Event = TextDelta | ThoughtDelta | ToolCall | ImageReady | Citation | Finished
 
 
 @dataclass(slots=True)
@@ -192,7 +265,8 @@ class Reply:
 
     text: str = ""
     thoughts: str = ""
-    images: list[ImageReady] = field(default_factory=list)
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    images: list[Image] = field(default_factory=list)
     citations: list[Citation] = field(default_factory=list)
     reason: FinishReason = FinishReason.STOP
     usage: Usage = Usage()

@@ -72,7 +72,7 @@ def test_a_name_imports_only_from_names_above_it(name: str, file: Path) -> None:
 
 def test_the_library_has_one_importer() -> None:
     importers = {name for name, file in modules(*ROOMS) if any(i.split(".")[0] == "gemini_webapi" for i in imports(file))}
-    assert importers == {"gateway.upstream.gemini_web"}
+    assert {name for name in importers if not name.startswith("gateway.upstream.gemini_web.")} == set()
 
 
 def test_the_wire_is_pure() -> None:

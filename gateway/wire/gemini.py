@@ -15,6 +15,7 @@ from gateway.model import (
     Event,
     Finished,
     FinishReason,
+    Image,
     ImageReady,
     Message,
     Part,
@@ -64,7 +65,12 @@ STATUS = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-_FINISH = {FinishReason.STOP: "STOP", FinishReason.LENGTH: "MAX_TOKENS", FinishReason.REFUSED: "SAFETY"}
+_FINISH = {
+    FinishReason.STOP: "STOP",
+    FinishReason.LENGTH: "MAX_TOKENS",
+    FinishReason.REFUSED: "SAFETY",
+    FinishReason.TOOLS: "STOP",
+}
 EXTENDED_BUDGET = 8192
 
 
@@ -125,8 +131,8 @@ class Gemini:
                 return _framed(call, _answer(call, [{"text": text}]))
             case ThoughtDelta(text) if call.show_thoughts:
                 return _framed(call, _answer(call, [{"text": text, "thought": True}]))
-            case ImageReady():
-                return _framed(call, _answer(call, [_inline(event)]))
+            case ImageReady(image):
+                return _framed(call, _answer(call, [_inline(image)]))
             case Finished(reason, usage):
                 return _framed(call, _answer(call, [{"text": ""}], reason, usage), last=True)
             case _:
@@ -278,7 +284,7 @@ def _usage(usage: Usage) -> dict[str, int]:
     return counts
 
 
-def _inline(image: ImageReady) -> dict[str, Any]:
+def _inline(image: Image) -> dict[str, Any]:
     return {"inlineData": {"mimeType": image.mime, "data": media.encode(image.data)}}
 
 

@@ -21,6 +21,7 @@ from gateway.model import (
     Text,
     TextDelta,
     ThoughtDelta,
+    ToolCall,
 )
 from gateway.wire import media, openai, sse
 from gateway.wire.dialect import ModelCard, Request, Route
@@ -50,7 +51,12 @@ IGNORED = (
     "audio",
     "verbosity",
 )
-_FINISH = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length", FinishReason.REFUSED: "content_filter"}
+_FINISH = {
+    FinishReason.STOP: "stop",
+    FinishReason.LENGTH: "length",
+    FinishReason.REFUSED: "content_filter",
+    FinishReason.TOOLS: "tool_calls",
+}
 
 
 class OpenAIChat:
@@ -99,7 +105,7 @@ class OpenAIChat:
                 return _chunk(call, {"reasoning_content": text}) if call.show_thoughts else b""
             case Finished():
                 return _end(call, event)
-            case ImageReady() | Citation():
+            case ToolCall() | ImageReady() | Citation():
                 return b""
 
     def encode_keep_alive(self, call: Call) -> bytes:

@@ -1,0 +1,48 @@
+"""The real upstream: Gemini's web site through gemini_webapi, which stays unmodified. The only importer of that library.
+
+Isolation by construction: an account signs in once (`account`); each call in flight runs on its own `GeminiClient`
+(`client`) with its own transfer session (`session`). A failure, a stall or a caller that left costs that one session and
+nobody else, and cancelling is closing it. What the library does by itself and must not do here is overridden in `client`;
+what its failures mean is in `faults`. Each of these promises has a test in `tests/upstream/` that fails when a new version
+of the library moves something."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import certifi
+
+from config.settings import Account as AccountSettings
+from config.settings import Settings
+from gateway.upstream.gemini_web.account import WebAccount
+
+__all__ = ["GeminiWeb"]
+
+
+class GeminiWeb:
+    """The upstream of `settings`. `state_dir` takes the CA bundle that an extra `upstream.ca_file` makes."""
+
+    def __init__(self, settings: Settings, state_dir: Path, *, simulated: bool = False) -> None:
+        self.settings = settings
+        self.simulated = simulated
+        self._accounts: list[WebAccount] = []
+        extra = settings.upstream.ca_file
+        self.verify: bool | str = True if extra is None else str(_bundle(extra, state_dir, alone=simulated))
+
+    def account(self, settings: AccountSettings) -> WebAccount:
+        account = WebAccount(settings, self.settings, self.verify)
+        self._accounts.append(account)
+        return account
+
+    async def close(self) -> None:
+        for account in self._accounts:
+            await account.close()
+
+
+def _bundle(extra: Path, state_dir: Path, *, alone: bool) -> Path:
+    """The usual CAs and those of `extra` in one file: the library takes one."""
+    if alone:
+        return extra
+    bundle = state_dir / "ca-bundle.pem"
+    bundle.write_bytes(Path(certifi.where()).read_bytes() + b"\n" + extra.read_bytes())
+    return bundle

@@ -1,0 +1,69 @@
+"""One call's transfers to Google: no redirect followed, no foreign host, and an end that really ends them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from curl_cffi import CurlHttpVersion
+from curl_cffi.requests import AsyncSession, Response
+from gemini_webapi.constants import BROWSER_TYPE
+
+from gateway.errors import UpstreamChanged
+from gateway.upstream.gemini_web.faults import http_error
+
+# Cookie-bearing requests go to these hosts only, whatever a redirect or an answer says.
+_HOSTS = ("gemini.google.com", "accounts.google.com", "www.google.com", "content-push.googleapis.com")
+
+
+class Session(AsyncSession[Response]):
+    """One call's transfers: no redirects followed, no foreign host, and an end that really ends them."""
+
+    def __init__(self, proxy: str | None, verify: bool | str) -> None:
+        super().__init__(
+            impersonate=BROWSER_TYPE,
+            proxy=proxy,
+            allow_redirects=False,
+            http_version=CurlHttpVersion.NONE,
+            verify=verify,  # type: ignore[arg-type] # a path works, and the library passes one on as it is
+            max_clients=4,
+        )
+        self._ending = False
+        self.cookies_changed = False
+
+    async def request(self, method: Any, url: str, *args: Any, **kwargs: Any) -> Response:
+        """Raises an UpstreamError for anything but a good answer: the library would tell less of it."""
+        parts = urlsplit(url)
+        if parts.scheme != "https" or parts.hostname not in _HOSTS:
+            raise UpstreamChanged("Gemini named an address that is not Google's")
+        streamed = bool(kwargs.get("stream"))
+        response = await super().request(method, url, *args, **kwargs)
+        self.cookies_changed = self.cookies_changed or "set-cookie" in response.headers
+        if response.status_code != 200:
+            body = await response.acontent() if streamed else response.content
+            raise http_error(response.status_code, response.headers, body[:65_536])
+        return response
+
+    def stream(  # type: ignore[override] # of all its parameters the library uses these
+        self, method: Any, url: str, **kwargs: Any
+    ) -> AbstractAsyncContextManager[Response]:
+        return self._stream(method, url, kwargs)
+
+    @asynccontextmanager
+    async def _stream(self, method: Any, url: str, kwargs: Any) -> AsyncIterator[Response]:
+        """curl_cffi waits for the upstream's end when a stream is left early (and before the headers it leaks the
+        handle). Whoever leaves early here ends the whole session first, and with it the transfer."""
+        try:
+            response = await self.request(method, url, stream=True, **kwargs)
+            yield response
+        except BaseException:
+            await self.close()
+            raise
+        await response.aclose()  # type: ignore[no-untyped-call]
+
+    async def close(self) -> None:
+        if not self._ending:
+            self._ending = True
+            await super().close()
