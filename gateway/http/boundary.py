@@ -82,7 +82,7 @@ class Boundary:
             raise
         except Exception:
             log.exception("request %s failed", request[REQUEST_ID])
-            return self.error(request, Internal(f"Internal error, see the log under {request['id']}"))
+            return self.error(request, Internal(f"Internal error, see the log under {request[REQUEST_ID]}"))
 
     def _check(self, request: web.Request) -> None:
         if self.stopping:
