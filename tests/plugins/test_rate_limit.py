@@ -1,0 +1,73 @@
+"""How often: exact in any window, and a refusal says when to come back."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.state.memory import MemoryStore
+from gateway.testing import Client, make_client
+from plugins import rate_limit
+from plugins.api_key import Plugin as ApiKey
+from plugins.api_key import Settings as ApiKeySettings
+
+
+def limiter(**settings: float) -> tuple[str, rate_limit.Plugin]:
+    table = {"global_per_hour": 0, "model_interval_s": 0, **settings}
+    return "rate_limit", rate_limit.Plugin(rate_limit.Settings.model_validate(table))
+
+
+def test_the_shipped_rules_are_sixty_an_hour_and_one_call_a_model_every_five_seconds() -> None:
+    shipped = rate_limit.Settings()
+    assert (shipped.global_per_hour, shipped.model_interval_s) == (60, 5)
+
+
+async def test_the_refusal_is_a_429_with_the_seconds_in_body_and_header() -> None:
+    now = [1000.0]
+    async with make_client(plugins=[limiter(model_interval_s=5)], state=MemoryStore(lambda: now[0])) as client:
+        assert (await client.chat("hello")).status == 200
+        now[0] += 1.5
+        refused = await client.chat("hello")
+        assert refused.status == 429
+        assert refused.headers["Retry-After"] == "4"
+        assert "4 s" in refused.body["error"]["message"]
+        assert (await client.chat("hello", model="gemini-2.5-pro")).status == 200
+        now[0] += 3.5
+        assert (await client.chat("hello")).status == 200
+
+
+async def test_a_refusal_counts_nothing_and_nothing_is_sent_upstream() -> None:
+    now = [0.0]
+    async with make_client(plugins=[limiter(global_per_hour=2)], state=MemoryStore(lambda: now[0])) as client:
+        statuses = [(await client.chat("hello")).status for _ in range(4)]
+        assert statuses == [200, 200, 429, 429]
+        assert len(client.upstream.asked) == 2
+        now[0] = 3600.0
+        assert (await client.chat("hello")).status == 200
+
+
+async def test_a_burst_gets_exactly_what_the_rule_allows() -> None:
+    async with make_client(plugins=[limiter(global_per_hour=10)]) as client:
+        replies = await asyncio.gather(*(client.chat("hello") for _ in range(40)))
+        assert sorted(reply.status for reply in replies) == [200] * 10 + [429] * 30
+
+
+async def test_a_key_has_limits_of_its_own() -> None:
+    keys = [{"name": "slow", "key": "sk-slow", "limits": {"per_minute": 1}}, {"name": "fast", "key": "sk-fast"}]
+    plugins = [("api_key", ApiKey(ApiKeySettings.model_validate({"keys": keys}))), limiter()]
+    async with make_client(plugins=plugins) as client:
+        assert [await status(client, "sk-slow") for _ in range(2)] == [200, 429]
+        assert [await status(client, "sk-fast") for _ in range(3)] == [200, 200, 200]
+
+
+async def status(client: Client, key: str) -> int:
+    return (await client.chat("hello", headers={"Authorization": f"Bearer {key}"})).status
+
+
+async def test_model_lists_and_refused_requests_cost_nothing() -> None:
+    async with make_client(plugins=[limiter(global_per_hour=1)]) as client:
+        for path in ("/v1/models", "/api/models", "/gemini/v1beta/models"):
+            async with client.http.get(path) as response:
+                assert response.status == 200
+        assert (await client.chat("hello", model="nothing-like-it")).status == 404
+        assert (await client.chat("hello", temperature=9)).status == 400
+        assert (await client.chat("hello")).status == 200

@@ -1,0 +1,106 @@
+"""What operators see: metrics with bounded labels, access lines that cannot be forged, and other names for models."""
+
+from __future__ import annotations
+
+import logging
+
+import orjson
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.errors import UpstreamUnavailable
+from gateway.testing import Client, Script, make_client
+from plugins import access_log, metrics, model_aliases
+
+
+def counting(**settings: str) -> tuple[str, metrics.Plugin]:
+    return "metrics", metrics.Plugin(metrics.Settings.model_validate(settings))
+
+
+async def scraped(client: Client) -> dict[tuple[str, ...], float]:
+    async with client.http.get("/metrics") as response:
+        assert response.status == 200
+        text = await response.text()
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return {(sample.name, *(sample.labels[name] for name in sorted(sample.labels))): sample.value for sample in samples}
+
+
+async def test_each_request_is_counted_by_how_it_ended() -> None:
+    script = [Script("Hello"), Script("x", UpstreamUnavailable("reset")), Script("Hello")]
+    async with make_client(plugins=[counting()], script=script) as client:
+        await client.chat("hello")
+        await client.chat("hello", stream=True)
+        await client.chat("hello", model="nothing-like-it")
+        await client.chat("hello", temperature=9)
+        found = await scraped(client)
+    name = "gateway_requests_total"
+    assert found[name, "openai", "gemini-2.5-flash", "ok"] == 1
+    assert found[name, "openai", "gemini-2.5-flash", "UpstreamUnavailable"] == 1
+    assert found[name, "openai", "-", "UnknownModel"] == 1
+    assert found[name, "openai", "-", "InvalidRequest"] == 1
+    assert found["gateway_attempts_total", "a"] == 2
+    assert found["gateway_first_content_seconds_count", "openai", "gemini-2.5-flash"] == 2
+    assert found["gateway_request_seconds_count", "openai", "gemini-2.5-flash"] == 1
+    assert found["gateway_tokens_total", "out", "gemini-2.5-flash"] >= 1
+    assert found["gateway_accounts", "ready"] == 1
+    assert found["gateway_leases", "a"] == 0
+    assert found["gateway_queue",] == 0
+
+
+async def test_no_text_of_a_caller_becomes_a_label() -> None:
+    async with make_client(plugins=[counting()]) as client:
+        for number in range(50):
+            await client.chat("hello", model=f"made-up-{number}")
+        names = [key for key in await scraped(client) if key[0] == "gateway_requests_total"]
+    assert names == [("gateway_requests_total", "openai", "-", "UnknownModel")]
+
+
+async def test_metrics_may_have_a_key_or_a_listener_of_their_own() -> None:
+    async with make_client(plugins=[counting(key="m-key")]) as client:
+        async with client.http.get("/metrics") as response:
+            assert response.status == 401
+        async with client.http.get("/metrics", headers={"Authorization": "Bearer m-key"}) as response:
+            assert response.status == 200
+    async with make_client(plugins=[counting(listen="127.0.0.1:0")]) as client, client.http.get("/metrics") as response:
+        assert response.status == 404
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+async def test_an_access_line_says_who_what_how_and_no_prompt(format: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "gateway.access")
+    plugin = access_log.Plugin(access_log.Settings.model_validate({"format": format}))
+    async with make_client(plugins=[("access_log", plugin)], script=[Script("my secret answer")]) as client:
+        await client.chat("my secret question", stream=True)
+        await client.chat("my secret question", model="forged\nline key=admin")
+        await client.chat("my secret question", model="x")
+    lines = [record.getMessage() for record in caplog.records if record.name == "gateway.access"]
+    assert len(lines) == 3
+    assert all("\n" not in line and "secret" not in line and "forged" not in line for line in lines)
+    if format == "json":
+        first = orjson.loads(lines[0])
+        assert (first["status"], first["model"], first["account"], first["key"]) == (
+            200,
+            "gemini-2.5-flash",
+            "a",
+            "anonymous",
+        )
+        assert first["tokens_out"] > 0 and first["first_ms"] >= 0
+    else:
+        assert "status=200" in lines[0] and "account=a" in lines[0] and "error=" not in lines[0]
+    assert "InvalidRequest" in lines[1] and "UnknownModel" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("asked", "served"),
+    [
+        ("models/gemini-3.1-pro-preview", "gemini-3.0-pro"),
+        ("gpt-4o", "gemini-2.5-flash"),
+        ("gemini-2.5-flash", "gemini-2.5-flash"),
+        ("google/gemini-flash-latest", "gemini-2.5-flash"),
+    ],
+)
+async def test_tools_get_the_names_that_they_ask_for(asked: str, served: str) -> None:
+    aliases = model_aliases.Settings(aliases={"gpt-4o": "gemini-2.5-flash"})
+    async with make_client(plugins=[("model_aliases", model_aliases.Plugin(aliases))]) as client:
+        assert (await client.chat("hello", model=asked)).status == 200
+        assert client.upstream.asked[0][1].model == served
