@@ -23,7 +23,7 @@ from gateway.calls import Calls
 from gateway.hooks import Hooks
 from gateway.hookspecs import Services
 from gateway.http.admin import Admin
-from gateway.http.boundary import Boundary, is_loopback
+from gateway.http.boundary import Boundary, expect_later, is_loopback
 from gateway.http.handlers import Choice, Handlers
 from gateway.model import AccountChange
 from gateway.plugin_loader import LoadedPlugin
@@ -207,7 +207,7 @@ def _application(
     app.on_response_prepare.append(boundary.dress)
     app.add_routes(admin.routes())
     for method, path, choices in _by_address(dialects):
-        app.router.add_route(method, path, handlers.handler(choices))
+        app.router.add_route(method, path, handlers.handler(choices), expect_handler=expect_later)
     app.router.add_get("/", _page)
     app.router.add_static("/static", STATIC, show_index=False, follow_symlinks=False)
     return app, boundary
@@ -237,7 +237,8 @@ async def _listen(stack: AsyncExitStack, app: web.Application, boundary: Boundar
         access_log=None,
         handler_cancellation=True,
         auto_decompress=False,
-        keepalive_timeout=max(server.header_timeout_s, 5),
+        keepalive_timeout=server.header_timeout_s,
+        lingering_time=2.0,  # for a caller who still sends a body that was refused to read the answer
         shutdown_timeout=server.shutdown_grace_s,
         max_line_size=16_384,
         max_field_size=16_384,

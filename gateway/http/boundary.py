@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from config.settings import Server
 from gateway.errors import (
@@ -110,7 +110,7 @@ class Boundary:
 
     def _aiohttp_error(self, request: web.Request, exc: web.HTTPException) -> web.StreamResponse:
         match exc:
-            case web.HTTPNotFound():
+            case web.HTTPNotFound() | web.HTTPForbidden():  # the latter: a folder of /static
                 return self.error(request, NotFound("There is nothing at this address"))
             case web.HTTPMethodNotAllowed():
                 response = self.error(request, MethodNotAllowed("This address does not take this method"))
@@ -205,10 +205,22 @@ async def read_json(request: web.Request, server: Server) -> dict[str, Any]:
     return _object(body, most)
 
 
+async def expect_later(request: web.Request) -> None:
+    """Stands in for aiohttp's own expect handler, which says `100 Continue` before anybody looked at the key."""
+
+
+async def say_continue(request: web.Request) -> None:
+    """Ask for the body of a caller who waits to be asked (`Expect: 100-continue`)."""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.version == HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # what was written is no part of the reply
+
+
 async def read_body(request: web.Request, most: int, timeout_s: float) -> bytes:
     """The whole body, at most `most` bytes. Raises BodyTooLarge or RequestTimeout."""
     if (request.content_length or 0) > most:
         raise BodyTooLarge(f"The request's body is larger than {most} bytes")
+    await say_continue(request)
     pieces: list[bytes] = []
     size = 0
     try:
