@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import gemini_webapi.client as library
+from curl_cffi import AsyncCurl
 from curl_cffi.requests.exceptions import RequestException
 from gemini_webapi import exceptions as library_errors
 from gemini_webapi.constants import AccountStatus, Endpoint, Headers
@@ -35,7 +36,7 @@ from gateway.errors import (
 from gateway.model import Blob, Call, Event, Finished
 from gateway.upstream.gemini_web.client import Client, Deadlines, Tokens, current_reader
 from gateway.upstream.gemini_web.faults import BLOCK_SECONDS, CAPTCHA, translated
-from gateway.upstream.gemini_web.session import Session
+from gateway.upstream.gemini_web.session import Session, transfers
 from gateway.upstream.packing import pack
 from gateway.upstream.protocol import Offer, Profile, find_offer, public_name
 from gateway.upstream.reply import ReplyReader
@@ -68,6 +69,7 @@ class WebAccount:
             )
             if secret.get_secret_value()
         }
+        self._transfers: AsyncCurl | None = None
         self._tokens: Tokens | None = None
         self._offers: tuple[Offer, ...] = ()
         self._idle: list[Client] = []
@@ -243,7 +245,9 @@ class WebAccount:
     # --- clients --------------------------------------------------------------------------------------------------
 
     def _session(self) -> Session:
-        session = Session(self._proxy, self._verify)
+        if self._transfers is None:
+            self._transfers = transfers()
+        session = Session(self._transfers, self._proxy, self._verify)
         self._dress(session)
         return session
 
@@ -310,6 +314,9 @@ class WebAccount:
 
     async def close(self) -> None:
         await self._drop_idle()
+        if self._transfers is not None:
+            await self._transfers.close()  # type: ignore[no-untyped-call]
+            self._transfers = None
 
 
 def _egress(proxy: str | None) -> str:

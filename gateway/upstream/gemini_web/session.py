@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from curl_cffi import CurlHttpVersion
+from curl_cffi import AsyncCurl, Curl, CurlECode, CurlError, CurlHttpVersion, CurlMOpt
 from curl_cffi.requests import AsyncSession, Response
 from gemini_webapi.constants import BROWSER_TYPE
 
@@ -18,11 +18,21 @@ from gateway.upstream.gemini_web.faults import http_error
 _HOSTS = ("gemini.google.com", "accounts.google.com", "www.google.com", "content-push.googleapis.com")
 
 
-class Session(AsyncSession[Response]):
-    """One call's transfers: no redirects followed, no foreign host, and an end that really ends them."""
+def transfers() -> AsyncCurl:
+    """What the sessions of one account share: its connections to Google, and the CA store, which is large. Each transfer in
+    flight has a connection of its own (no multiplexing), so that none ends with another's; idle ones are used again."""
+    shared = AsyncCurl()
+    shared.setopt(CurlMOpt.PIPELINING, 0)  # type: ignore[no-untyped-call]
+    return shared
 
-    def __init__(self, proxy: str | None, verify: bool | str) -> None:
+
+class Session(AsyncSession[Response]):
+    """One call's transfers, run by the account's `shared` curl: no redirects followed, no foreign host, and an end that
+    really ends them."""
+
+    def __init__(self, shared: AsyncCurl, proxy: str | None, verify: bool | str) -> None:
         super().__init__(
+            async_curl=shared,
             impersonate=BROWSER_TYPE,
             proxy=proxy,
             allow_redirects=False,
@@ -30,8 +40,18 @@ class Session(AsyncSession[Response]):
             verify=verify,  # type: ignore[arg-type] # a path works, and the library passes one on as it is
             max_clients=4,
         )
+        self._in_flight: set[Curl] = set()
         self._ending = False
         self.cookies_changed = False
+
+    async def pop_curl(self) -> Curl:
+        curl = await super().pop_curl()
+        self._in_flight.add(curl)
+        return curl
+
+    def release_curl(self, curl: Curl) -> None:
+        self._in_flight.discard(curl)
+        super().release_curl(curl)
 
     async def request(self, method: Any, url: str, *args: Any, **kwargs: Any) -> Response:
         """Raises an UpstreamError for anything but a good answer: the library would tell less of it."""
@@ -64,6 +84,10 @@ class Session(AsyncSession[Response]):
         await response.aclose()  # type: ignore[no-untyped-call]
 
     async def close(self) -> None:
-        if not self._ending:
-            self._ending = True
-            await super().close()
+        """End the transfers in flight, now: their connections are closed and their readers get a RequestException."""
+        if self._ending:
+            return
+        self._ending = True
+        await super().close()
+        for curl in tuple(self._in_flight):
+            self.acurl.set_exception(curl, CurlError("the call is over", CurlECode.ABORTED_BY_CALLBACK))
