@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import types
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any, TypeVar, cast
@@ -165,15 +166,13 @@ class Hooks:
     async def _notify(self, hook: str, found: Sequence[Bound], *args: Any) -> None:
         for plugin, function in found:
             try:
-                async with asyncio.timeout(self._timeout_s):
-                    await function(*args)
+                await _within(self._timeout_s, function(*args))
             except Exception:  # noqa: BLE001 - the policy of notifications: logged, counted, never in the way
                 self._note(plugin, hook)
 
-    async def _run(self, plugin: str, hook: str, function: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+    async def _run(self, plugin: str, hook: str, function: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> Any:
         try:
-            async with asyncio.timeout(self._timeout_s):
-                return await function(*arguments)
+            return await _within(self._timeout_s, function(*arguments))
         except GatewayError:
             raise
         except Exception as exc:
@@ -186,6 +185,32 @@ class Hooks:
 
     def _count(self, plugin: str, hook: str) -> None:
         self.errors[plugin, hook] += 1
+
+
+async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which gets `seconds`. Most hooks never wait for anything: only for one that does is there a
+    timer, since making one costs more than such a hook does."""
+    try:
+        waits_for = work.send(None)
+    except StopIteration as done:
+        return cast(T, done.value)
+    async with asyncio.timeout(seconds):
+        return await _rest(work, waits_for)
+
+
+@types.coroutine
+def _rest(work: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
+    """What is left of `work`, which has begun and waits for `waits_for`."""
+    try:
+        while True:
+            try:
+                sent = yield waits_for
+            except BaseException as exc:  # noqa: BLE001 - a cancellation, too, is for the work to see
+                waits_for = work.throw(exc)
+            else:
+                waits_for = work.send(sent)
+    except StopIteration as done:
+        return cast(T, done.value)
 
 
 def _warned(image: Image, warning: str) -> Image:

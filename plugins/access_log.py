@@ -59,4 +59,6 @@ def _fields(call: Call, outcome: Outcome) -> dict[str, Any]:
 def _plain(value: Any) -> str:
     """A value that cannot forge a line or a field."""
     text = str(value)
+    if not isinstance(value, str):  # a number, or None
+        return text
     return text if text.isascii() and text.isprintable() and " " not in text else orjson.dumps(text).decode()

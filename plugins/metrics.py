@@ -7,6 +7,7 @@ import asyncio
 import hmac
 from collections import Counter as Count
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -53,23 +54,33 @@ class Plugin:
             "gateway_account_changes", "Accounts that changed state", ["account", "state"], registry=registry
         )
         registry.register(_Live(self))
+        # Looking labels up takes locks and tuples, for each of them; the sets are bounded.
+        self._ended = cache(self._requests.labels)
+        self._tried = cache(self._attempts.labels)
+        self._series = cache(self._of_model)
 
     # --- counting -------------------------------------------------------------------------------------------------
 
     @hookimpl
     async def call_finished(self, call: Call, outcome: Outcome) -> None:
         model = call.model if call.account is not None else "-"
-        self._requests.labels(call.dialect, model, outcome.error or "ok").inc()
+        self._ended(call.dialect, model, outcome.error or "ok").inc()
         if outcome.error == "RateLimited":
             self._refused.labels(call.principal.name).inc()
         if call.account is not None:
-            self._attempts.labels(call.account).inc(call.attempts)
+            self._tried(call.account).inc(call.attempts)
+        first, duration, tokens_in, tokens_out = self._series(call.dialect, model)
         if outcome.first_content_s is not None:
-            self._first.labels(call.dialect, model).observe(outcome.first_content_s)
+            first.observe(outcome.first_content_s)
         if outcome.error is None:
-            self._duration.labels(call.dialect, model).observe(outcome.duration_s)
-            self._tokens.labels(model, "in").inc(outcome.usage.prompt)
-            self._tokens.labels(model, "out").inc(outcome.usage.output + outcome.usage.thoughts)
+            duration.observe(outcome.duration_s)
+            tokens_in.inc(outcome.usage.prompt)
+            tokens_out.inc(outcome.usage.output + outcome.usage.thoughts)
+
+    def _of_model(self, dialect: str, model: str) -> tuple[Histogram, Histogram, Counter, Counter]:
+        """First content, duration, tokens in, tokens out."""
+        tokens_in, tokens_out = (self._tokens.labels(model, direction) for direction in ("in", "out"))
+        return self._first.labels(dialect, model), self._duration.labels(dialect, model), tokens_in, tokens_out
 
     @hookimpl
     async def account_changed(self, change: AccountChange) -> None:

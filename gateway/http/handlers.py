@@ -242,4 +242,6 @@ def head_of(request: web.Request, dialect: Dialect) -> RequestHead:
 
 
 def _header_safe(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(char for char in text if char.isascii() and char.isprintable())
