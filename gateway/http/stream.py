@@ -85,9 +85,9 @@ class EventWriter:
         if self._response is None:
             data = await self._start() + data
         assert self._response is not None
-        self._writing_since = self._loop.time()
+        self._writing_since = now = self._loop.time()
         await self._response.write(data)
-        self._written_at, self._writing_since = self._loop.time(), None
+        self._written_at, self._writing_since = now, None
 
     async def _start(self) -> bytes:
         """Send the headers, once; returns what the dialect opens its streams with."""
