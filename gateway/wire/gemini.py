@@ -26,9 +26,10 @@ from gateway.model import (
     TextDelta,
     Thought,
     ThoughtDelta,
+    ToolCall,
     Usage,
 )
-from gateway.wire import media, sse
+from gateway.wire import gemini_tools, media, sse
 from gateway.wire.dialect import ModelCard, Request, Route, anyone
 from gateway.wire.fields import Fields, bad, model_name, stop_words
 
@@ -46,9 +47,6 @@ IGNORED = (
     "seed",
     "presencePenalty",
     "frequencyPenalty",
-    "responseMimeType",
-    "responseSchema",
-    "responseJsonSchema",
     "speechConfig",
     "mediaResolution",
 )
@@ -104,6 +102,7 @@ class Gemini:
         fields = Fields(request.body)
         config = fields.table("generationConfig", "generation_config") or Fields({}, "generationConfig")
         thinking = config.table("thinkingConfig", "thinking_config")
+        tools, others = gemini_tools.tools(fields)
         return Call(
             id=request.id,
             created=request.created,
@@ -115,7 +114,10 @@ class Gemini:
             show_thoughts=thinking.flag("includeThoughts", "include_thoughts") if thinking else False,
             stop=stop_words(config.get("stopSequences", "stop_sequences"), "generationConfig.stopSequences", most=5),
             max_tokens=config.whole("maxOutputTokens", "max_output_tokens", low=1, high=10_000_000),
-            ignored=_ignored(fields, config),
+            tools=tools,
+            tool_choice=gemini_tools.choice(fields, tools),
+            json_answer=gemini_tools.json_answer(config),
+            ignored=_ignored(fields, config) + others,
             options={"sse": request.head.query.get("alt") == "sse"},
         )
 
@@ -131,6 +133,8 @@ class Gemini:
                 return _framed(call, _answer(call, [{"text": text}]))
             case ThoughtDelta(text) if call.show_thoughts:
                 return _framed(call, _answer(call, [{"text": text, "thought": True}]))
+            case ToolCall():
+                return _framed(call, _answer(call, [gemini_tools.part(event)]))
             case ImageReady(image):
                 return _framed(call, _answer(call, [_inline(image)]))
             case Finished(reason, usage):
@@ -148,8 +152,9 @@ class Gemini:
         parts: list[dict[str, Any]] = []
         if reply.thoughts and call.show_thoughts:
             parts.append({"text": reply.thoughts, "thought": True})
-        if reply.text or not (reply.images or parts):
+        if reply.text or not (reply.images or reply.tool_calls or parts):
             parts.append({"text": reply.text})
+        parts += [gemini_tools.part(one) for one in reply.tool_calls]
         parts += [_inline(image) for image in reply.images]
         answer = _answer(call, parts, reply.reason, reply.usage)
         return sse.dumps(answer)
@@ -173,12 +178,13 @@ class Gemini:
 
 def _messages(fields: Fields) -> tuple[Message, ...]:
     files: list[Blob] = []
+    ids = gemini_tools.Ids()
     messages = []
     system = fields.get("systemInstruction", "system_instruction")
     if isinstance(system, str):
         messages.append(Message("system", (Text(system),)))
     elif (table := fields.table("systemInstruction", "system_instruction")) is not None:
-        messages.append(Message("system", _parts(table, files)))
+        messages.append(Message("system", _parts(table, files, ids)))
     contents = fields.get("contents")
     if isinstance(contents, dict):
         fields = Fields({"contents": [contents]})
@@ -187,18 +193,18 @@ def _messages(fields: Fields) -> tuple[Message, ...]:
         raise bad("contents", "must be a list of at least one content")
     for table in tables:
         role = ROLES[table.word("role", of=tuple(ROLES)) or "user"]
-        messages.append(Message(role, _parts(table, files)))
+        messages.append(Message(role, _parts(table, files, ids)))
     return tuple(messages)
 
 
-def _parts(fields: Fields, files: list[Blob]) -> tuple[Part, ...]:
+def _parts(fields: Fields, files: list[Blob], ids: gemini_tools.Ids) -> tuple[Part, ...]:
     single = fields.get("parts")
     if isinstance(single, dict):
         fields = Fields({"parts": [single]}, fields.path)
-    return tuple(_part(table, files) for table in fields.tables("parts"))
+    return tuple(_part(table, files, ids) for table in fields.tables("parts"))
 
 
-def _part(fields: Fields, files: list[Blob]) -> Part:
+def _part(fields: Fields, files: list[Blob], ids: gemini_tools.Ids) -> Part:
     text = fields.text("text")
     if text is not None:
         return Thought(text) if fields.flag("thought") else Text(text)
@@ -214,10 +220,9 @@ def _part(fields: Fields, files: list[Blob]) -> Part:
         files.append(media.from_url(address, len(files) + 1, file.at("fileUri")))
         return files[-1]
     if call := fields.table("functionCall", "function_call"):
-        arguments = sse.dumps(call.get("args") or {}).decode()
-        return Text(f"[called {call.text('name') or ''} with {arguments}]")
+        return ids.use(call)
     if result := fields.table("functionResponse", "function_response"):
-        return Text(f"[result of {result.text('name') or ''}]\n{sse.dumps(result.get('response') or {}).decode()}")
+        return ids.result(result)
     if set(fields.data) <= {"thoughtSignature", "thought_signature", "thought", "text", "partMetadata"}:
         return Text("")
     raise bad(fields.path, "must have text, inlineData, fileData, functionCall or functionResponse")
@@ -239,8 +244,6 @@ def _ignored(fields: Fields, config: Fields) -> tuple[str, ...]:
         raise bad("generationConfig.candidateCount", "must be 1: the Gemini web gives one answer a question")
     snake = {name: "".join("_" + c.lower() if c.isupper() else c for c in name) for name in IGNORED}
     found = [name for name in IGNORED if config.get(name, snake[name]) is not None]
-    if fields.items("tools"):
-        found.append("tools")
     if fields.items("safetySettings", "safety_settings"):
         found.append("safetySettings")
     return tuple(found)
