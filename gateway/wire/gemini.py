@@ -12,6 +12,7 @@ from gateway.errors import GatewayError, NotFound
 from gateway.model import (
     Blob,
     Call,
+    Citation,
     Event,
     Finished,
     FinishReason,
@@ -137,6 +138,8 @@ class Gemini:
                 return _framed(call, _answer(call, [gemini_tools.part(event)]))
             case ImageReady(image):
                 return _framed(call, _answer(call, [_inline(image)]))
+            case Citation():
+                return _framed(call, _answer(call, [{"text": ""}], sources=[event]))
             case Finished(reason, usage):
                 return _framed(call, _answer(call, [{"text": ""}], reason, usage), last=True)
             case _:
@@ -156,7 +159,7 @@ class Gemini:
             parts.append({"text": reply.text})
         parts += [gemini_tools.part(one) for one in reply.tool_calls]
         parts += [_inline(image) for image in reply.images]
-        answer = _answer(call, parts, reply.reason, reply.usage)
+        answer = _answer(call, parts, reply.reason, reply.usage, sources=reply.citations)
         return sse.dumps(answer)
 
     def encode_error(self, error: GatewayError) -> bytes:
@@ -233,7 +236,9 @@ def _extended(thinking: Fields | None) -> bool:
         return False
     level = (thinking.text("thinkingLevel", "thinking_level", most=100) or "").lower()
     budget = thinking.whole("thinkingBudget", "thinking_budget", low=-1, high=10_000_000)
-    return level == "high" or (budget is not None and budget > EXTENDED_BUDGET)
+    # The web shows thoughts only when it thinks at length: who wants to see them gets that, unless thinking is off.
+    shown = thinking.flag("includeThoughts", "include_thoughts") and budget != 0 and level != "minimal"
+    return shown or level == "high" or (budget is not None and budget > EXTENDED_BUDGET)
 
 
 def _ignored(fields: Fields, config: Fields) -> tuple[str, ...]:
@@ -264,12 +269,20 @@ def _page(query: Mapping[str, str], count: int) -> tuple[int, int]:
 
 
 def _answer(
-    call: Call, parts: list[dict[str, Any]], reason: FinishReason | None = None, usage: Usage | None = None
+    call: Call,
+    parts: list[dict[str, Any]],
+    reason: FinishReason | None = None,
+    usage: Usage | None = None,
+    *,
+    sources: Sequence[Citation] = (),
 ) -> dict[str, Any]:
     candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "index": 0}
     answer: dict[str, Any] = {"candidates": [candidate]}
     if reason is not None:
         candidate["finishReason"] = _FINISH[reason]
+    if sources:
+        chunks = [{"web": {"uri": source.url, "title": source.title}} for source in sources]
+        candidate["groundingMetadata"] = {"groundingChunks": chunks}
     if reason is FinishReason.REFUSED:
         answer["promptFeedback"] = {"blockReason": "OTHER"}
     answer["usageMetadata"] = _usage(usage or Usage(prompt=call.prompt_tokens))

@@ -112,7 +112,9 @@ class OpenAIChat:
                 return _end(call, event)
             case ToolCall():
                 return _tool_call(event, call)
-            case ImageReady() | Citation():
+            case Citation():
+                return _chunk(call, {"annotations": [openai.annotation(event)]})
+            case ImageReady():
                 return b""
 
     def encode_keep_alive(self, call: Call) -> bytes:
@@ -124,6 +126,7 @@ class OpenAIChat:
     def encode_whole(self, reply: Reply, call: Call) -> bytes:
         content = None if reply.tool_calls and not reply.text else reply.text
         message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
+        message["annotations"] = [openai.annotation(citation) for citation in reply.citations]
         if reply.thoughts and call.show_thoughts:
             message["reasoning_content"] = reply.thoughts
         if reply.reason is FinishReason.REFUSED:
