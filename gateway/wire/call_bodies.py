@@ -27,28 +27,31 @@ _START = re.compile(r"[\[{]")
 _CODE = re.compile(r"\s*(?:print\s*\(\s*)?[\w.]+\s*\(")
 
 
-def read(text: str, tools: Mapping[str, Tool], *, ended: bool = False) -> list[Found]:
-    """The calls in `text`: (name, arguments as the text of a JSON object). Empty when it cannot be read as a whole.
-    `ended` says that the block came to its end, so that brackets missing there were forgotten and not cut off."""
+def read(text: str, tools: Mapping[str, Tool], *, ended: bool = False) -> tuple[list[Found], str]:
+    """The calls in `text`: (name, arguments as the text of a JSON object), and the text behind them. No calls when they
+    cannot be read as a whole. `ended` says that the block came to its end: brackets missing there were forgotten, not cut
+    off."""
     try:
         if _CODE.match(text):
-            return list(_code_calls(text, tools))
-        return list(_json_calls(text, tools, ended))
+            return list(_code_calls(text, tools)), ""
+        return _json_calls(text, tools, ended)
     except NotJson:
-        return []
+        return [], text
 
 
-def _json_calls(text: str, tools: Mapping[str, Tool], ended: bool) -> Iterator[Found]:
+def _json_calls(text: str, tools: Mapping[str, Tool], ended: bool) -> tuple[list[Found], str]:
     start = _START.search(text)
     if start is None:
         raise NotJson("there is no object")
     rest = text[start.start() :]
-    for _ in range(MOST_CALLS):
+    found: list[Found] = []
+    while len(found) < MOST_CALLS:
         value, rest = loads(rest, closed=ended)
-        yield from _calls(value, tools, 0)
+        found += _calls(value, tools, 0)
+        if not rest.lstrip(" \t\r\n,;").startswith(("{", "[{")):
+            break
         rest = rest.lstrip(" \t\r\n,;")
-        if not rest.startswith(("{", "[{")):
-            return
+    return found, rest
 
 
 def _calls(value: Any, tools: Mapping[str, Tool], depth: int) -> Iterator[Found]:

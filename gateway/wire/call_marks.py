@@ -30,11 +30,12 @@ class Mark:
 
 
 _TEXT, _CALL, _MAYBE = Verdict.TEXT, Verdict.CALL, Verdict.MAYBE
-_KIND = r"(?:tool|function)(?:\\?[_ -])?(?:call|use|code)s?"
+_KIND = r"(?:tool|function)(?:\\?[_-])?(?:call|use|code)s?"
 _KINDS = tuple(noun + verb for noun in ("tool", "function") for verb in ("calls", "uses", "codes"))
-_TICKS = r"(?:(?:\\?`){3,}|(?:\\?~){3,})"
+# Bounded: a run without end would be tried from each of its places.
+_TICKS = r"(?:(?:\\?`){3,9}|(?:\\?~){3,9})"
 _SUSPECT = re.compile(r"(?P<ticks>(?:\\?[`~])+(?:\\\Z)?)|\\?[<\[{]|&|\\(?=\Z)")
-_FENCE_KIND = re.compile(rf"[ \t]*{_KIND}", re.IGNORECASE)
+_FENCE_KIND = re.compile(rf"[ \t]*(?:{_KIND}|tool call)", re.IGNORECASE)
 _LEFT, _RIGHT = r"(?:\\?[<\[]|&lt;|&#60;)", r"(?:\\?[>\]]|&gt;|&#62;)"
 _TAG = re.compile(rf"{_LEFT}[ \t]*{_KIND}(?![a-z])[^\n{{\[]{{0,40}}?(?:{_RIGHT}|(?=[\n{{\[]))", re.IGNORECASE)
 _OPENING = re.compile(rf"{_TICKS}[ \t]*{_KIND}|{_TAG.pattern}", re.IGNORECASE)
@@ -45,13 +46,14 @@ _INFO = re.compile(r"[ \t]*[\w\\-]*[ \t]*")
 _WHOLE_KIND = re.compile(rf"{_KIND}(?![a-z])", re.IGNORECASE)
 _WORDS = re.compile(r"[\w -]*")
 _MOST_INFO = 60
-_MOST_HEAD = 600
+_MOST_HEAD = 300
 
 # A call's JSON up to where it is certain, once _plain() has taken escapes, white space and typography from it.
 _HEAD = re.compile(
     r'\[?(?:\{(?:"(?P<key>\w*)(?:"(?::(?:(?P<nest>[\[{])|"(?P<name>[\w.:/-]*)'
     r'(?:"(?:(?P<end>\})|,(?:"(?P<second>\w*)(?P<done>")?)?)?)?)?)?)?)?)?'
 )
+_HEAD_BEGINS = re.compile(r"""(?:\\?\[\s*)?(?:\\?\{\s*(?:\\?(?:["“”„‟'‘’]|\Z)|&)|\\?\Z)|\\?\{\s*\Z""")
 _NAME_KEYS = ("name", "tool", "tool_name", "function", "function_name")
 _NEST_KEYS = ("tool_call", "tool_calls", "function_call", "function_calls")
 _SECOND_KEYS = ("arguments", "args", "parameters", "input", "params")
@@ -59,14 +61,15 @@ _TO_PLAIN = str.maketrans({"“": '"', "”": '"', "„": '"', "‟": '"', "'": 
 _SPACE = re.compile(r"\s+")
 
 
-def closing(text: str, at: int = 0) -> Iterator[tuple[int, int]]:
-    """Begin and end of everything from `at` on that may close a call's block."""
-    return (match.span() for match in _CLOSING.finditer(text, at))
+def closing(text: str, at: int = 0) -> Iterator[int]:
+    """Where everything begins from `at` on that may close a call's block."""
+    return (match.start() for match in _CLOSING.finditer(text, at))
 
 
-def blocks(text: str) -> list[str]:
-    """`text`, parted where blocks of calls begin in it; the marks themselves are gone."""
-    return _OPENING.split(text)
+def opening(text: str) -> tuple[int, int]:
+    """Begin and end of the first mark in `text` that opens a call's block; the end of `text` twice where there is none."""
+    match = _OPENING.search(text)
+    return match.span() if match else (len(text), len(text))
 
 
 class Finder:
@@ -101,8 +104,8 @@ class Finder:
 
     def _fence(self, text: str, begin: int, end: int) -> Mark:
         ticks = text[begin:end].replace("\\", "")
-        if len(ticks) < 3:
-            return Mark(_MAYBE if end == len(text) else _TEXT, begin, end)
+        if not 3 <= len(ticks) <= _MOST_INFO:
+            return Mark(_MAYBE if end == len(text) and len(ticks) < 3 else _TEXT, begin, end)
         if kind := _FENCE_KIND.match(text, end):
             return Mark(_CALL, begin, kind.end())
         line = text.find("\n", end, end + _MOST_INFO)
@@ -117,7 +120,7 @@ class Finder:
         info = _INFO.match(text)
         rest = text[info.end() :] if info else text
         if rest:
-            return self._head(rest) if info and _word(info.group()) in _DATA else _TEXT
+            return self._head(rest, fenced=True) if info and _word(info.group()) in _DATA else _TEXT
         word = _word(text)
         known = any(kind.startswith(word) for kind in (*_KINDS, *_DATA))
         return _MAYBE if known and len(text) < _MOST_INFO else _TEXT
@@ -129,20 +132,23 @@ class Finder:
         if not inner:
             return _MAYBE if len(text) - line < _MOST_HEAD else _TEXT
         verdict = _may_be_tag(inner)
-        return self._head(inner) if verdict is _TEXT else verdict
+        return self._head(inner, fenced=True) if verdict is _TEXT else verdict
 
-    def _head(self, text: str) -> Verdict:
-        """Whether `text` is the JSON of a call: an object that names a known tool, or says tool_call itself."""
+    def _head(self, text: str, *, fenced: bool = False) -> Verdict:
+        """Whether `text` is the JSON of a call: an object that names a known tool, or says tool_call itself. Without
+        arguments it is one only in a fence of its own."""
+        if _HEAD_BEGINS.match(text) is None:
+            return _TEXT
         plain = _plain(text)
         match = _HEAD.match(plain)
-        if match is None or plain[:1] not in ("[", "{"):
+        if match is None:
             return _TEXT
         open_end = match.end() == len(plain) and len(text) < _MOST_HEAD
         key, name, second = match["key"], match["name"], match["second"]
         if match["nest"]:
             return _CALL if key in _NEST_KEYS else _TEXT
         if match["end"]:
-            return _CALL if key in _NAME_KEYS and self._knows(name) else _TEXT
+            return _CALL if fenced and key in _NAME_KEYS and self._knows(name) else _TEXT
         if match["done"]:
             return _CALL if key in _NAME_KEYS and self._knows(name) and second in _SECOND_KEYS else _TEXT
         if not open_end and not _cut_entity(plain[match.end() :]):

@@ -36,7 +36,7 @@ _REMINDER = "(A tool is called by a ```tool_call block, as described above.)"
 _NONE = "Calling tools is switched off for this message: answer in words, without any `tool_call` block."
 # Reading on for a later closing fence after so many that did not end a call would make a hostile answer quadratic.
 _MOST_CLOSINGS = 8
-_LONGEST_CLOSING = 60
+_SHORTEST_CLOSING, _LONGEST_CLOSING = 3, 60
 
 
 def instructions(tools: Sequence[Tool], choice: ToolChoice, *, parallel: bool = True) -> str:
@@ -128,22 +128,37 @@ class ToolCallReader:
 
     def _collect(self, body: _Body, text: str, out: list[Event]) -> str:
         """Read on in a call; returns what is behind it."""
-        for end, after in body.add(text):
-            found = call_bodies.read(body.text[:end], self._tools)
+        for end in body.add(text):
+            found, _ = call_bodies.read(body.text[:end], self._tools)
             if found:
                 self._call(found, out)
                 self._body = None
-                return body.text[after:]
+                # The mark is left: it may open the next block instead.
+                return body.text[end:]
         return ""
 
     def _give_up(self, body: _Body, out: list[Event]) -> None:
-        """The answer ended within a call: read what is there, each block for itself."""
+        """The answer ended within a call: read what is there, one block after the other."""
         self._body = None
-        for block in call_marks.blocks(body.text):
-            ends = [begin for begin, _ in call_marks.closing(block)][:_MOST_CLOSINGS]
-            tries = [(block, False)] + [(block[:end], True) for end in ends]
-            readable = (found for text, ended in tries if (found := call_bodies.read(text, self._tools, ended=ended)))
-            self._call(next(readable, [("", body.opening + block)]), out)
+        opening, text = body.opening, body.text
+        while True:
+            found, rest = self._last_look(text)
+            begin, end = call_marks.opening(rest)
+            self._call(found or [("", opening + text[:begin])], out)
+            if begin == end:
+                return
+            opening, text = rest[begin:end], rest[end:]
+
+    def _last_look(self, text: str) -> tuple[list[call_bodies.Found], str]:
+        """The calls that `text` begins with, whole or up to a mark that may end them; and what is behind them."""
+        found, rest = call_bodies.read(text, self._tools)
+        if found:
+            return found, rest
+        for _, begin in zip(range(_MOST_CLOSINGS), call_marks.closing(text), strict=False):
+            found, _ = call_bodies.read(text[:begin], self._tools, ended=True)
+            if found:
+                return found, text[begin:]
+        return [], text
 
     def _call(self, found: Sequence[tuple[str, str]], out: list[Event]) -> None:
         for name, arguments in found:
@@ -170,16 +185,16 @@ class _Body:
             self._pieces = ["".join(self._pieces)]
         return self._pieces[0] if self._pieces else ""
 
-    def add(self, text: str) -> Iterator[tuple[int, int]]:
-        """Take one more piece; begin and end of each mark in it that may close the block."""
+    def add(self, text: str) -> Iterator[int]:
+        """Take one more piece; where each mark in it begins that may close the block."""
         window = self._tail + text
         offset = self._length - len(self._tail)
         self._pieces.append(text)
         self._length += len(text)
         self._tail = window[-_LONGEST_CLOSING:]
-        for begin, end in call_marks.closing(window, max(0, self._looked - offset)):
+        for begin in call_marks.closing(window, max(0, self._looked - offset)):
             if self._closings >= _MOST_CLOSINGS:
                 return
             self._closings += 1
-            self._looked = offset + end
-            yield offset + begin, offset + end
+            self._looked = offset + begin + _SHORTEST_CLOSING
+            yield offset + begin
