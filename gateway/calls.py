@@ -1,17 +1,18 @@
 """The way of a call, as a straight line. Knows no HTTP and no Google.
 
     decoded call -> fold(prepare_call) -> does the model exist, may this key ask it? -> gate(admit)    [prepare]
-                 -> chain of wrap_generate around pool.generate -> stop words, max_tokens, usage        [run]
+                 -> chain of wrap_generate around pool.generate, where calls of tools are read out of the text
+                 -> stop words, max_tokens, usage                                                       [run]
                  -> events: content, then exactly one Finished or one GatewayError
 
 There is one path: a caller who does not stream gets the same events, collected."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 
-from gateway.errors import ContentRefused, Forbidden, PluginFailed
+from gateway.errors import ContentRefused, Forbidden, InvalidAnswer, PluginFailed
 from gateway.hooks import Hooks
 from gateway.hookspecs import Generate
 from gateway.model import (
@@ -30,6 +31,7 @@ from gateway.model import (
 from gateway.upstream.packing import text_of
 from gateway.wire import tokens
 from gateway.wire.stop import Cutter
+from gateway.wire.tool_calls import ToolCallReader
 
 
 class Calls:
@@ -39,7 +41,7 @@ class Calls:
     def __init__(self, hooks: Hooks, generate: Generate, check_model: Callable[[str], object]) -> None:
         self._hooks = hooks
         self._check_model = check_model
-        self._generate = hooks.chain(generate)
+        self._generate = hooks.chain(reading_tools(generate))
 
     async def prepare(self, call: Call) -> Call:
         """The call as plugins want it, admitted. Raises a GatewayError."""
@@ -48,7 +50,7 @@ class Calls:
         if allowed is not None and call.model not in allowed:
             raise Forbidden(f"This key may not use the model {call.model}", param="model")
         self._check_model(call.model)
-        call.prompt_tokens = tokens.count(text_of(call.messages))
+        call.prompt_tokens = tokens.count(text_of(call))
         await self._hooks.admit(call)
         return call
 
@@ -70,6 +72,30 @@ class Calls:
         raise PluginFailed("a plugin ended the answer without its end", hint="no Finished came through the chain")
 
 
+def reading_tools(generate: Generate) -> Generate:
+    """`generate`, with the calls of tools read out of its text for a call that has tools."""
+
+    async def read(call: Call) -> AsyncGenerator[Event, None]:
+        reader = ToolCallReader(call.tools, seed=call.id.rpartition("-")[2], parallel=call.parallel_tools)
+        async with aclosing(generate(call)) as events:
+            async for event in events:
+                for out in _read(reader, event):
+                    yield out
+
+    return lambda call: read(call) if call.tools else generate(call)
+
+
+def _read(reader: ToolCallReader, event: Event) -> Iterator[Event]:
+    match event:
+        case TextDelta(text):
+            yield from reader.feed(text)
+        case Finished(reason, usage):
+            yield from reader.finish()
+            yield Finished(FinishReason.TOOLS, usage) if reader.calls and reason is FinishReason.STOP else event
+        case _:
+            yield event
+
+
 class _Meter:
     """Cuts the answer where the caller wants it, and counts tokens on the way."""
 
@@ -86,6 +112,11 @@ class _Meter:
                 return self._text(text)
             case ThoughtDelta(text):
                 self._thoughts += tokens.weight(text)
+                return [event]
+            case ToolCall(name=""):
+                raise InvalidAnswer("Gemini called a tool in a way that cannot be read")
+            case ToolCall(name=name, arguments=arguments):
+                self._output += tokens.weight(name) + tokens.weight(arguments)
                 return [event]
             case Finished(reason):
                 held = self._cutter.flush() if self._cutter else ""

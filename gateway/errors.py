@@ -15,6 +15,7 @@ may do better (`elsewhere`):
     |  +- UpstreamUnavailable 502    1013, 5xx, reset, empty
     |  +- UpstreamTimeout 504        first byte, stall, total
     |  +- UpstreamChanged 502        nothing understandable came
+    |  +- InvalidAnswer 502          the model does not keep to the tools or the schema that the caller gave
     +- NoAccount 503, Overloaded 503, Stopping 503
     +- NotSupported 501              the web has no such thing
     +- PluginFailed 500, Internal 500   ours
@@ -191,6 +192,13 @@ class UpstreamChanged(UpstreamError):
     """Nothing that this version understands came back."""
 
     code = "upstream_changed"
+
+
+class InvalidAnswer(UpstreamError):
+    """The model called a tool, or wrote JSON, in a way that does not fit what the caller gave. No account's fault."""
+
+    code = "invalid_answer"
+    elsewhere = False
 
 
 class NoAccount(GatewayError):

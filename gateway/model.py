@@ -218,11 +218,14 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """The model calls a tool: whole, `arguments` is JSON text."""
+    """The model calls a tool: whole, `arguments` is the text of a JSON object. An empty `name` is a call that could not be
+    read; `arguments` then holds what the model wrote, and such a call never reaches a caller.
+    `index` counts the calls of one answer from 0."""
 
     id: str
     name: str
     arguments: str
+    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)

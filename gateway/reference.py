@@ -24,6 +24,7 @@ PLUGINS = (
     "api_key",
     "model_aliases",
     "rate_limit",
+    "structured_output",
     "retry",
     "openai_api",
     "gemini_api",

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from gateway.simulator import obedience
 from gateway.simulator.directives import Directive
 from gateway.simulator.log import Attachment
 
@@ -22,6 +23,7 @@ _DRAW = re.compile(
     r"|画一|畫一|绘制|生成.{0,12}图",
     re.IGNORECASE | re.DOTALL,
 )
+_SINCE = re.compile(r"\n\n(?:Assistant:\n|Results of tools:\n|\(A tool is called by|Answer with one JSON )")
 _COUNT = re.compile(r"\bcount (?:up )?(?:from (?:1|one) )?to (\d{1,5})\b", re.IGNORECASE)
 _POEM = re.compile(r"\b(?:poem|haiku|verse)\b", re.IGNORECASE)
 _TABLE = re.compile(r"\btable\b", re.IGNORECASE)
@@ -129,7 +131,18 @@ def _scripted_text(question: Question) -> str | None:
         return question.prompt
     if "chars" in wanted.values:
         return filler(wanted.number("chars"), wanted.values.get("charset", "ascii"))
-    return wanted.answer()
+    if (scripted := wanted.answer()) is not None:
+        return scripted
+    return obedience.obeyed(question.prompt, asked(question.prompt), wanted.values.get("steps"))
+
+
+def asked(prompt: str) -> str:
+    """The last line that the user said: not what the model and the tools said since, nor what is demanded of the answer."""
+    return last_line(_SINCE.split(_last_turn(prompt))[0])
+
+
+def _last_turn(prompt: str) -> str:
+    return prompt[max(0, prompt.rfind("\n\nUser:\n")) :]
 
 
 def _thoughts(question: Question) -> str:
@@ -138,7 +151,7 @@ def _thoughts(question: Question) -> str:
         return filler(wanted.number("thoughts"), wanted.values.get("charset", "ascii"))
     if not question.thinking:
         return ""
-    return f"**Reading the request**\n\nThe user wrote: {shortened(last_line(question.prompt), 80)}\n\nI keep it short.\n"
+    return f"**Reading the request**\n\nThe user wrote: {shortened(asked(question.prompt), 80)}\n\nI keep it short.\n"
 
 
 def _frame_count(wanted: Directive, text: str, thoughts: str, chunk_chars: int) -> int:
@@ -190,11 +203,11 @@ def shortened(text: str, most: int) -> str:
 
 
 def _title(prompt: str) -> str:
-    return shortened(last_line(prompt), 40) or "New chat"
+    return shortened(asked(prompt), 40) or "New chat"
 
 
 def _chat_text(question: Question) -> str:
-    line = last_line(question.prompt)
+    line = asked(question.prompt)
     if counted := _COUNT.search(line):
         return ", ".join(str(number) for number in range(1, min(int(counted[1]), 10_000) + 1))
     if _POEM.search(line):
@@ -238,7 +251,7 @@ def _code() -> str:
 
 def _pictures(question: Question) -> tuple[PictureWish, ...]:
     wanted = question.directive
-    line = last_line(question.prompt)
+    line = asked(question.prompt)
     scripted = any(key in wanted.values for key in ("echo", "text", "b64", "chars"))
     count = wanted.number("image", 0 if scripted or not _DRAW.search(line) else 1)
     if count <= 0:

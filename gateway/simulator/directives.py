@@ -14,6 +14,7 @@ KEYS: Mapping[str, str] = {
     "echo": "the answer is the prompt, verbatim, without this directive",
     "text": "the answer, in double quotes",
     "b64": "the answer, as base64 of UTF-8",
+    "steps": "tools to call, a list in JSON: one step for each message with results (see obedience)",
     "chars": "the answer is a deterministic text of so many characters",
     "charset": "what `chars` and `thoughts` are made of: ascii, cjk or emoji",
     "frames": "in how many cumulative frames the answer comes",

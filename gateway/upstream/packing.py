@@ -1,19 +1,29 @@
 """A conversation as the one prompt that the web takes. Pure.
 
-The web knows no roles: turns become labelled text. A prompt beyond what its form takes (it cuts silently at about
-130,000 UTF-8 bytes) goes as an attached text file, never cut."""
+The web knows no roles, tools or schemas: turns become labelled text, earlier calls and results of tools too, and what may
+be called and what the answer must look like is said in words. A prompt beyond what its form takes (it cuts silently at
+about 130,000 UTF-8 bytes) goes as an attached text file, never cut."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.errors import InvalidRequest
-from gateway.model import Blob, Message, Role, Text
+from gateway.model import Blob, Call, JsonAnswer, Message, Part, Role, Text, ToolResult, ToolUse
+from gateway.wire import sse, tool_calls
 
 MOST_PROMPT_BYTES = 120_000
 _LABEL: dict[Role, str] = {"system": "System", "user": "User", "assistant": "Assistant"}
+_RULES = "Follow these instructions in your answer:\n"
+_TURNS = "Continue this conversation. Write only the next message of the assistant, without a label."
 _ATTACHED = "The conversation so far is in the attached file {name}. "
+_JSON = "Answer with one JSON object and nothing else: no words before or after it, no code fence."
+_JSON_SCHEMA = (
+    "Answer with one JSON value and nothing else: no words before or after it, no code fence. "
+    "It must be valid against this JSON Schema:\n{schema}"
+)
+_MOST_QUOTED = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,47 +34,139 @@ class Prompt:
     files: tuple[Blob, ...] = ()
 
 
-def pack(messages: Sequence[Message], most_bytes: int = MOST_PROMPT_BYTES) -> Prompt:
-    """The prompt for `messages`. Raises InvalidRequest when there is nothing in them."""
-    files = tuple(part for message in messages for part in message.parts if isinstance(part, Blob))
-    said = [message for message in messages if message.text.strip()]
-    if not said and not files:
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A message as text. `label` is None for the system's."""
+
+    role: Role
+    label: str
+    text: str
+
+
+def pack(call: Call, most_bytes: int = MOST_PROMPT_BYTES) -> Prompt:
+    """The prompt for `call`. Raises InvalidRequest when there is nothing in its messages."""
+    files = tuple(part for message in call.messages for part in message.parts if isinstance(part, Blob))
+    turns = _turns(call.messages)
+    if not turns and not files:
         raise InvalidRequest("messages: there is no text in them", param="messages")
-    text = _conversation(said) if said else "Please look at the attached file."
-    if len(text) * 4 <= most_bytes or len(text.encode("utf-8", "replace")) <= most_bytes:
+    rules, demand = tool_calls.instructions(call.tools, call.tool_choice, parallel=call.parallel_tools), _demand(call)
+    said = _conversation(turns) if turns else "Please look at the attached file."
+    text = _joined(rules, said, demand)
+    if _fits(text, most_bytes):
         return Prompt(text, files)
-    return _with_attachment(said, text, files, most_bytes)
+    if not _fits(rules + demand, most_bytes // 2):
+        said, rules = _joined(rules, said), ""
+    return _with_attachment(turns, said, files, _Around(rules, demand, most_bytes))
 
 
-def text_of(messages: Sequence[Message]) -> str:
+def text_of(call: Call) -> str:
     """All text that counts as the prompt, for estimates."""
-    return "\n".join(part.text for message in messages for part in message.parts if isinstance(part, Text))
+    texts = [_part_text(part, {}) for message in call.messages for part in message.parts]
+    if call.tools:
+        texts.append(tool_calls.instructions(call.tools, call.tool_choice, parallel=call.parallel_tools))
+    if call.json_answer and call.json_answer.schema:
+        texts.append(sse.dumps(call.json_answer.schema).decode())
+    return "\n".join(texts)
 
 
-def _conversation(messages: Sequence[Message]) -> str:
-    if len(messages) == 1 and messages[0].role == "user":
-        return messages[0].text
-    rules = [message.text for message in messages if message.role == "system"]
-    turns = [message for message in messages if message.role != "system"]
-    blocks = []
-    if rules:
-        blocks.append("Follow these instructions in your answer:\n" + "\n\n".join(rules))
+# --- turns --------------------------------------------------------------------------------------------------------
+
+
+def _turns(messages: Sequence[Message]) -> list[_Turn]:
+    """The messages that say something; results of tools know which call they answer."""
+    uses = {part.id: part for message in messages for part in message.parts if isinstance(part, ToolUse) and part.id}
+    found = []
+    for message in messages:
+        text = "\n".join(filter(None, (_part_text(part, uses) for part in message.parts)))
+        if text.strip():
+            results = all(isinstance(part, ToolResult) for part in message.parts)
+            found.append(_Turn(message.role, "Results of tools" if results else _LABEL[message.role], text))
+    return found
+
+
+def _part_text(part: Part, uses: Mapping[str, ToolUse]) -> str:
+    match part:
+        case Text(text):
+            return text
+        case ToolUse():
+            return tool_calls.rendered(part)
+        case ToolResult():
+            return _result(part, uses.get(part.id))
+        case _:
+            return ""
+
+
+def _result(result: ToolResult, use: ToolUse | None) -> str:
+    """A result names the call that it answers by what was asked, not by an id that models would copy."""
+    asked = f"{use.name} {_shortened(use.arguments)}" if use else result.name or "a tool"
+    return f"{'Error' if result.failed else 'Result'} of {asked}:\n{result.text}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MOST_QUOTED else text[:_MOST_QUOTED] + "…"
+
+
+def _conversation(turns: Sequence[_Turn]) -> str:
     if len(turns) == 1 and turns[0].role == "user":
-        blocks.append(turns[0].text)
-    elif turns:
-        blocks.append("Continue this conversation. Write only the next message of the assistant, without a label.")
-        blocks += [f"{_LABEL[turn.role]}:\n{turn.text}" for turn in turns]
-    return "\n\n".join(blocks)
+        return turns[0].text
+    return _joined(*_blocks(turns))
 
 
-def _with_attachment(said: Sequence[Message], text: str, files: tuple[Blob, ...], most_bytes: int) -> Prompt:
+def _blocks(turns: Sequence[_Turn]) -> Iterator[str]:
+    rules = [turn.text for turn in turns if turn.role == "system"]
+    others = [turn for turn in turns if turn.role != "system"]
+    if rules:
+        yield _RULES + "\n\n".join(rules)
+    if len(others) == 1 and others[0].role == "user":
+        yield others[0].text
+    elif others:
+        yield _TURNS
+        yield from (f"{turn.label}:\n{turn.text}" for turn in others)
+
+
+# --- demands ------------------------------------------------------------------------------------------------------
+
+
+def _demand(call: Call) -> str:
+    """What stands at the end, where models look last."""
+    reminder = tool_calls.reminder(call.tools, call.tool_choice) if len(call.messages) > 1 else ""
+    return _joined(reminder, _json_demand(call.json_answer))
+
+
+def _json_demand(answer: JsonAnswer | None) -> str:
+    if answer is None:
+        return ""
+    return _JSON_SCHEMA.format(schema=sse.dumps(answer.schema).decode()) if answer.schema else _JSON
+
+
+# --- size ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What stays in the prompt itself, around a conversation that goes as a file."""
+
+    before: str
+    after: str
+    most_bytes: int
+
+
+def _with_attachment(turns: Sequence[_Turn], text: str, files: tuple[Blob, ...], around: _Around) -> Prompt:
     name = "conversation.txt"
     attachment = Blob(text.encode("utf-8", "replace"), "text/plain", name)
-    last = said[-1]
-    question = last.text if last.role == "user" else ""
+    last = turns[-1]
+    room = around.most_bytes // 2 - len((around.before + around.after).encode("utf-8", "replace"))
     ask = _ATTACHED.format(name=name)
-    if question and len(question.encode("utf-8", "replace")) <= most_bytes // 2 and len(said) > 1:
-        ask += f"Read it whole, then answer its last message, which is:\n\n{question}"
+    if last.role == "user" and len(turns) > 1 and _fits(last.text, room):
+        ask += f"Read it whole, then answer its last message, which is:\n\n{last.text}"
     else:
         ask += "Read it whole, then answer its last message."
-    return Prompt(ask, (attachment, *files))
+    return Prompt(_joined(around.before, ask, around.after), (attachment, *files))
+
+
+def _fits(text: str, most_bytes: int) -> bool:
+    return len(text) * 4 <= most_bytes or len(text.encode("utf-8", "replace")) <= most_bytes
+
+
+def _joined(*blocks: str) -> str:
+    return "\n\n".join(filter(None, blocks))

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import UpstreamChanged
-from gateway.model import Event, TextDelta, ThoughtDelta
+from gateway.model import Citation, Event, TextDelta, ThoughtDelta
 
 # No answer comes near this; a length that claims more is a lie or an attack.
 MOST_FRAME_UNITS = 16_000_000
@@ -29,6 +29,8 @@ _OPEN_END = re.compile(r"(?:&[#\w]{0,31}|\n`{1,3}|\\+[`*_~][^\n]*|\\+)$")
 _TAIL = 120
 _ANCHORS = (64, 32, 16, 8)
 _OPENING = 4096
+# Where the sources that an answer cites stand in its rich content (from records of the site).
+_CITATIONS = 43
 
 
 def units(text: str) -> int:
@@ -233,6 +235,7 @@ class ReplyReader:
         self._thoughts = Growing()
         self._candidate: list[Any] | None = None
         self._changed = False
+        self._cited = False
         self.opening = ""
         self.understood = False
         self.complete = False
@@ -330,13 +333,31 @@ class ReplyReader:
             events.append(ThoughtDelta(thoughts))
         if text:
             events.append(TextDelta(text))
+        if self.complete and not self._cited:
+            self._cited = True
+            events += self._citations()
         return events
+
+    def _citations(self) -> list[Event]:
+        """The sources that the answer names, each once."""
+        rows = (at(item, 1, 0, 3, 0) for item in _rich(self._candidate, _CITATIONS) or ())
+        found = {_text(at(row, 1)): _text(at(row, 2)) or "" for row in rows}
+        return [Citation(url, title) for url, title in found.items() if url and url.startswith(("http://", "https://"))]
 
     def _raw_text(self) -> str:
         text = _text(at(self._candidate, 1, 0)) or ""
         if _CARD.match(text):
             text = _text(at(self._candidate, 22, 0)) or text
         return text
+
+
+def _rich(candidate: list[Any] | None, field: int) -> list[Any] | None:
+    """A field of a candidate's rich content: by position, or in the sparse object at its end, which counts from 1."""
+    rich = at(candidate, 12)
+    value = at(rich, field)
+    if value is None and isinstance(rich, list) and rich and isinstance(rich[-1], dict):
+        value = rich[-1].get(str(field + 1))
+    return value if isinstance(value, list) else None
 
 
 def _text(value: Any) -> str | None:

@@ -12,6 +12,7 @@ from gateway.errors import GatewayError, NotFound
 from gateway.model import (
     Blob,
     Call,
+    Citation,
     Event,
     Finished,
     FinishReason,
@@ -26,9 +27,10 @@ from gateway.model import (
     TextDelta,
     Thought,
     ThoughtDelta,
+    ToolCall,
     Usage,
 )
-from gateway.wire import media, sse
+from gateway.wire import gemini_tools, media, sse
 from gateway.wire.dialect import ModelCard, Request, Route, anyone
 from gateway.wire.fields import Fields, bad, model_name, stop_words
 
@@ -46,9 +48,6 @@ IGNORED = (
     "seed",
     "presencePenalty",
     "frequencyPenalty",
-    "responseMimeType",
-    "responseSchema",
-    "responseJsonSchema",
     "speechConfig",
     "mediaResolution",
 )
@@ -104,6 +103,7 @@ class Gemini:
         fields = Fields(request.body)
         config = fields.table("generationConfig", "generation_config") or Fields({}, "generationConfig")
         thinking = config.table("thinkingConfig", "thinking_config")
+        tools, others = gemini_tools.tools(fields)
         return Call(
             id=request.id,
             created=request.created,
@@ -115,7 +115,10 @@ class Gemini:
             show_thoughts=thinking.flag("includeThoughts", "include_thoughts") if thinking else False,
             stop=stop_words(config.get("stopSequences", "stop_sequences"), "generationConfig.stopSequences", most=5),
             max_tokens=config.whole("maxOutputTokens", "max_output_tokens", low=1, high=10_000_000),
-            ignored=_ignored(fields, config),
+            tools=tools,
+            tool_choice=gemini_tools.choice(fields, tools),
+            json_answer=gemini_tools.json_answer(config),
+            ignored=_ignored(fields, config) + others,
             options={"sse": request.head.query.get("alt") == "sse"},
         )
 
@@ -131,8 +134,12 @@ class Gemini:
                 return _framed(call, _answer(call, [{"text": text}]))
             case ThoughtDelta(text) if call.show_thoughts:
                 return _framed(call, _answer(call, [{"text": text, "thought": True}]))
+            case ToolCall():
+                return _framed(call, _answer(call, [gemini_tools.part(event)]))
             case ImageReady(image):
                 return _framed(call, _answer(call, [_inline(image)]))
+            case Citation():
+                return _framed(call, _answer(call, [{"text": ""}], sources=[event]))
             case Finished(reason, usage):
                 return _framed(call, _answer(call, [{"text": ""}], reason, usage), last=True)
             case _:
@@ -148,10 +155,11 @@ class Gemini:
         parts: list[dict[str, Any]] = []
         if reply.thoughts and call.show_thoughts:
             parts.append({"text": reply.thoughts, "thought": True})
-        if reply.text or not (reply.images or parts):
+        if reply.text or not (reply.images or reply.tool_calls or parts):
             parts.append({"text": reply.text})
+        parts += [gemini_tools.part(one) for one in reply.tool_calls]
         parts += [_inline(image) for image in reply.images]
-        answer = _answer(call, parts, reply.reason, reply.usage)
+        answer = _answer(call, parts, reply.reason, reply.usage, sources=reply.citations)
         return sse.dumps(answer)
 
     def encode_error(self, error: GatewayError) -> bytes:
@@ -173,12 +181,13 @@ class Gemini:
 
 def _messages(fields: Fields) -> tuple[Message, ...]:
     files: list[Blob] = []
+    ids = gemini_tools.Ids()
     messages = []
     system = fields.get("systemInstruction", "system_instruction")
     if isinstance(system, str):
         messages.append(Message("system", (Text(system),)))
     elif (table := fields.table("systemInstruction", "system_instruction")) is not None:
-        messages.append(Message("system", _parts(table, files)))
+        messages.append(Message("system", _parts(table, files, ids)))
     contents = fields.get("contents")
     if isinstance(contents, dict):
         fields = Fields({"contents": [contents]})
@@ -187,18 +196,18 @@ def _messages(fields: Fields) -> tuple[Message, ...]:
         raise bad("contents", "must be a list of at least one content")
     for table in tables:
         role = ROLES[table.word("role", of=tuple(ROLES)) or "user"]
-        messages.append(Message(role, _parts(table, files)))
+        messages.append(Message(role, _parts(table, files, ids)))
     return tuple(messages)
 
 
-def _parts(fields: Fields, files: list[Blob]) -> tuple[Part, ...]:
+def _parts(fields: Fields, files: list[Blob], ids: gemini_tools.Ids) -> tuple[Part, ...]:
     single = fields.get("parts")
     if isinstance(single, dict):
         fields = Fields({"parts": [single]}, fields.path)
-    return tuple(_part(table, files) for table in fields.tables("parts"))
+    return tuple(_part(table, files, ids) for table in fields.tables("parts"))
 
 
-def _part(fields: Fields, files: list[Blob]) -> Part:
+def _part(fields: Fields, files: list[Blob], ids: gemini_tools.Ids) -> Part:
     text = fields.text("text")
     if text is not None:
         return Thought(text) if fields.flag("thought") else Text(text)
@@ -214,10 +223,9 @@ def _part(fields: Fields, files: list[Blob]) -> Part:
         files.append(media.from_url(address, len(files) + 1, file.at("fileUri")))
         return files[-1]
     if call := fields.table("functionCall", "function_call"):
-        arguments = sse.dumps(call.get("args") or {}).decode()
-        return Text(f"[called {call.text('name') or ''} with {arguments}]")
+        return ids.use(call)
     if result := fields.table("functionResponse", "function_response"):
-        return Text(f"[result of {result.text('name') or ''}]\n{sse.dumps(result.get('response') or {}).decode()}")
+        return ids.result(result)
     if set(fields.data) <= {"thoughtSignature", "thought_signature", "thought", "text", "partMetadata"}:
         return Text("")
     raise bad(fields.path, "must have text, inlineData, fileData, functionCall or functionResponse")
@@ -228,7 +236,9 @@ def _extended(thinking: Fields | None) -> bool:
         return False
     level = (thinking.text("thinkingLevel", "thinking_level", most=100) or "").lower()
     budget = thinking.whole("thinkingBudget", "thinking_budget", low=-1, high=10_000_000)
-    return level == "high" or (budget is not None and budget > EXTENDED_BUDGET)
+    # The web shows thoughts only when it thinks at length: who wants to see them gets that, unless thinking is off.
+    shown = thinking.flag("includeThoughts", "include_thoughts") and budget != 0 and level != "minimal"
+    return shown or level == "high" or (budget is not None and budget > EXTENDED_BUDGET)
 
 
 def _ignored(fields: Fields, config: Fields) -> tuple[str, ...]:
@@ -239,8 +249,6 @@ def _ignored(fields: Fields, config: Fields) -> tuple[str, ...]:
         raise bad("generationConfig.candidateCount", "must be 1: the Gemini web gives one answer a question")
     snake = {name: "".join("_" + c.lower() if c.isupper() else c for c in name) for name in IGNORED}
     found = [name for name in IGNORED if config.get(name, snake[name]) is not None]
-    if fields.items("tools"):
-        found.append("tools")
     if fields.items("safetySettings", "safety_settings"):
         found.append("safetySettings")
     return tuple(found)
@@ -261,12 +269,20 @@ def _page(query: Mapping[str, str], count: int) -> tuple[int, int]:
 
 
 def _answer(
-    call: Call, parts: list[dict[str, Any]], reason: FinishReason | None = None, usage: Usage | None = None
+    call: Call,
+    parts: list[dict[str, Any]],
+    reason: FinishReason | None = None,
+    usage: Usage | None = None,
+    *,
+    sources: Sequence[Citation] = (),
 ) -> dict[str, Any]:
     candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "index": 0}
     answer: dict[str, Any] = {"candidates": [candidate]}
     if reason is not None:
         candidate["finishReason"] = _FINISH[reason]
+    if sources:
+        chunks = [{"web": {"uri": source.url, "title": source.title}} for source in sources]
+        candidate["groundingMetadata"] = {"groundingChunks": chunks}
     if reason is FinishReason.REFUSED:
         answer["promptFeedback"] = {"blockReason": "OTHER"}
     answer["usageMetadata"] = _usage(usage or Usage(prompt=call.prompt_tokens))

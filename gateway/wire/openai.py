@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.errors import GatewayError
-from gateway.model import Usage
+from gateway.model import Citation, Usage
 from gateway.wire import sse
 from gateway.wire.dialect import ModelCard
 
@@ -27,6 +27,12 @@ def usage(counts: Usage) -> dict[str, Any]:
         "total_tokens": counts.total,
         "completion_tokens_details": {"reasoning_tokens": counts.thoughts},
     }
+
+
+def annotation(citation: Citation) -> dict[str, Any]:
+    """A source that the answer names. The web does not say to which words it belongs: the indexes are 0."""
+    source = {"url": citation.url, "title": citation.title, "start_index": 0, "end_index": 0}
+    return {"type": "url_citation", "url_citation": source}
 
 
 def models(cards: Sequence[ModelCard]) -> bytes:

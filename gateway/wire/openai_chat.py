@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.errors import GatewayError, InvalidRequest
@@ -22,8 +22,10 @@ from gateway.model import (
     TextDelta,
     ThoughtDelta,
     ToolCall,
+    ToolResult,
+    ToolUse,
 )
-from gateway.wire import media, openai, sse
+from gateway.wire import media, openai, openai_tools, sse
 from gateway.wire.dialect import ModelCard, Request, Route
 from gateway.wire.fields import Fields, bad, model_name, stop_words
 
@@ -44,9 +46,6 @@ IGNORED = (
     "frequency_penalty",
     "logit_bias",
     "seed",
-    "tools",
-    "functions",
-    "response_format",
     "prediction",
     "audio",
     "verbosity",
@@ -76,6 +75,7 @@ class OpenAIChat:
         _check_ignored(fields)
         _refuse_unsupported(fields)
         options = fields.table("stream_options")
+        tools = openai_tools.chat_tools(fields)
         effort = fields.word("reasoning_effort", of=EFFORTS)
         return Call(
             id=f"chatcmpl-{request.id}",
@@ -88,7 +88,12 @@ class OpenAIChat:
             stop=stop_words(fields.get("stop"), "stop", most=4),
             max_tokens=_max_tokens(fields),
             include_usage=options.flag("include_usage") if options else False,
+            tools=tools,
+            tool_choice=openai_tools.chat_choice(fields, tools),
+            parallel_tools=fields.get("parallel_tool_calls") is not False and not fields.get("functions"),
+            json_answer=openai_tools.json_answer(fields.table("response_format")),
             ignored=fields.present(IGNORED),
+            options={"older": bool(fields.get("functions")) and not fields.get("tools")},
         )
 
     def stream_content_type(self, call: Call) -> str:
@@ -105,7 +110,11 @@ class OpenAIChat:
                 return _chunk(call, {"reasoning_content": text}) if call.show_thoughts else b""
             case Finished():
                 return _end(call, event)
-            case ToolCall() | ImageReady() | Citation():
+            case ToolCall():
+                return _tool_call(event, call)
+            case Citation():
+                return _chunk(call, {"annotations": [openai.annotation(event)]})
+            case ImageReady():
                 return b""
 
     def encode_keep_alive(self, call: Call) -> bytes:
@@ -115,12 +124,18 @@ class OpenAIChat:
         return sse.data(openai.error(error)) + sse.DONE
 
     def encode_whole(self, reply: Reply, call: Call) -> bytes:
-        message: dict[str, Any] = {"role": "assistant", "content": reply.text, "refusal": None}
+        content = None if reply.tool_calls and not reply.text else reply.text
+        message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
+        message["annotations"] = [openai.annotation(citation) for citation in reply.citations]
         if reply.thoughts and call.show_thoughts:
             message["reasoning_content"] = reply.thoughts
         if reply.reason is FinishReason.REFUSED:
             message["refusal"] = reply.text
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _FINISH[reply.reason]}
+        if reply.tool_calls and call.options.get("older"):
+            message["function_call"] = _function(reply.tool_calls[0])
+        elif reply.tool_calls:
+            message["tool_calls"] = [_whole_call(one) for one in reply.tool_calls]
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(reply.reason, call)}
         return sse.dumps(
             _envelope(call, "chat.completion") | {"choices": [choice], "usage": openai.usage(reply.usage)}
         )
@@ -159,13 +174,30 @@ def _message(fields: Fields, files: list[Blob]) -> Message:
         parts = []
     else:
         raise bad(fields.at("content"), "must be a string or a list of parts")
-    for call in fields.tables("tool_calls"):
-        if function := call.table("function"):
-            parts.append(Text(f"[called {function.text('name') or ''} with {function.text('arguments') or '{}'}]"))
     if role in ("tool", "function"):
-        label = fields.text("name", most=200) or fields.text("tool_call_id", most=200) or ""
-        parts.insert(0, Text(f"[result of {label}]" if label else "[result of a tool]"))
-    return Message(ROLES[role], tuple(parts))
+        name = fields.text("name", most=200) or ""
+        text = "\n".join(part.text for part in parts if isinstance(part, Text))
+        result = ToolResult(fields.text("tool_call_id", most=200) or name, name, text)
+        parts = [result, *(part for part in parts if isinstance(part, Blob))]
+    return Message(ROLES[role], (*parts, *_uses(fields)))
+
+
+def _uses(fields: Fields) -> Iterator[ToolUse]:
+    """The tools that an assistant's turn called; the older form has no ids, and its results name the function."""
+    for table in fields.tables("tool_calls"):
+        function = table.table("function")
+        if function is None:
+            raise bad(table.at("function"), "is required")
+        yield _use(table.text("id", most=200) or "", function)
+    if older := fields.table("function_call"):
+        yield _use(older.text("name", most=200) or "", older)
+
+
+def _use(id: str, fields: Fields) -> ToolUse:
+    name = fields.text("name", most=200)
+    if not name:
+        raise bad(fields.at("name"), "is required")
+    return ToolUse(id, name, fields.text("arguments") or "{}")
 
 
 def _part(fields: Fields, files: list[Blob]) -> Part:
@@ -214,9 +246,6 @@ def _check_ignored(fields: Fields) -> None:
     fields.number("frequency_penalty", low=-2, high=2)
     fields.whole("seed", low=-(2**63), high=2**63 - 1)
     fields.table("logit_bias")
-    fields.table("response_format")
-    fields.tables("tools")
-    fields.tables("functions")
     fields.table("metadata")
     fields.text("user")
 
@@ -243,8 +272,31 @@ def _chunk(call: Call, delta: dict[str, Any], finish: str | None = None) -> byte
     return sse.data(chunk)
 
 
+def _tool_call(event: ToolCall, call: Call) -> bytes:
+    """A call in two chunks, as the original begins it: who is called, then with what."""
+    function = {"name": event.name, "arguments": ""}
+    if call.options.get("older"):
+        return _chunk(call, {"function_call": function}) + _chunk(call, {"function_call": {"arguments": event.arguments}})
+    first = {"index": event.index, "id": event.id, "type": "function", "function": function}
+    rest = {"index": event.index, "function": {"arguments": event.arguments}}
+    return _chunk(call, {"tool_calls": [first]}) + _chunk(call, {"tool_calls": [rest]})
+
+
+def _whole_call(call: ToolCall) -> dict[str, Any]:
+    return {"id": call.id, "type": "function", "function": _function(call)}
+
+
+def _function(call: ToolCall) -> dict[str, Any]:
+    return {"name": call.name, "arguments": call.arguments}
+
+
+def _finish(reason: FinishReason, call: Call) -> str:
+    older = reason is FinishReason.TOOLS and call.options.get("older")
+    return "function_call" if older else _FINISH[reason]
+
+
 def _end(call: Call, event: Finished) -> bytes:
-    end = _chunk(call, {}, _FINISH[event.reason])
+    end = _chunk(call, {}, _finish(event.reason, call))
     if call.include_usage:
         chunk = _envelope(call, "chat.completion.chunk") | {"choices": [], "usage": openai.usage(event.usage)}
         end += sse.data(chunk)

@@ -158,7 +158,7 @@ class WebAccount:
     async def _events(
         self, client: Client, reader: ReplyReader, deadlines: Deadlines, call: Call, offer: Offer
     ) -> AsyncGenerator[Event, None]:
-        prompt = pack(call.messages)
+        prompt = pack(call)
         chat = self._settings.gateway.chat
         client.reads_history = chat != "temporary"
         files = await self._upload(client, prompt.files)
