@@ -18,6 +18,7 @@ from config.settings import Settings
 from gateway import plugin_loader
 from gateway.accounts.catalogue import Catalogue
 from gateway.accounts.pool import Pool
+from gateway.allocator import trim_for_ever
 from gateway.background import settle, spawn
 from gateway.calls import Calls
 from gateway.hooks import Hooks
@@ -92,6 +93,8 @@ async def running(
         app.add_routes([web.route(method, path, handler) for method, path, handler in routes])
         url = await _listen(stack, app, boundary, settings)
         pool.start()
+        trimming = spawn(trim_for_ever(), "give memory back")
+        stack.callback(trimming.cancel)
         yield Running(url, pool, hooks, boundary, new_keys)
         boundary.stopping = True
 
