@@ -9,7 +9,7 @@ There is one path: a caller who does not stream gets the same events, collected.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 
 from gateway.errors import ContentRefused, Forbidden, InvalidAnswer, PluginFailed
@@ -106,10 +106,13 @@ class _Meter:
         self._thoughts = 0.0
         self.ended = False
 
-    def pass_on(self, event: Event) -> list[Event]:
+    def pass_on(self, event: Event) -> Sequence[Event]:
         match event:
+            case TextDelta(text) if self._cutter is not None:
+                return self._cut(text, self._cutter)
             case TextDelta(text):
-                return self._text(text)
+                self._output += tokens.weight(text)
+                return (event,)
             case ThoughtDelta(text):
                 self._thoughts += tokens.weight(text)
                 return [event]
@@ -127,16 +130,13 @@ class _Meter:
             case _:
                 return [event]
 
-    def _text(self, text: str) -> list[Event]:
-        if self._cutter is None:
-            self._output += tokens.weight(text)
-            return [TextDelta(text)]
-        text = self._cutter.feed(text)
+    def _cut(self, text: str, cutter: Cutter) -> Sequence[Event]:
+        text = cutter.feed(text)
         self._output += tokens.weight(text)
         out: list[Event] = [TextDelta(text)] if text else []
-        if self._cutter.reason is not None:
+        if cutter.reason is not None:
             self.ended = True
-            out.append(Finished(self._cutter.reason, self.usage()))
+            out.append(Finished(cutter.reason, self.usage()))
         return out
 
     def usage(self) -> Usage:

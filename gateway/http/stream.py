@@ -82,11 +82,13 @@ class EventWriter:
         self._timer.cancel()
 
     async def _write(self, data: bytes) -> None:
-        if self._response is None:
+        response = self._response
+        if response is None:
             data = await self._start() + data
-        assert self._response is not None
+            response = self._response
+            assert response is not None
         self._writing_since = now = self._loop.time()
-        await self._response.write(data)
+        await response.write(data)
         self._written_at, self._writing_since = now, None
 
     async def _start(self) -> bytes:

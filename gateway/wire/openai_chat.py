@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from gateway.errors import GatewayError, InvalidRequest
@@ -105,9 +106,9 @@ class OpenAIChat:
     def encode_event(self, event: Event, call: Call) -> bytes:
         match event:
             case TextDelta(text):
-                return _chunk(call, {"content": text})
+                return _text_chunk(call, b'"content":', text)
             case ThoughtDelta(text):
-                return _chunk(call, {"reasoning_content": text}) if call.show_thoughts else b""
+                return _text_chunk(call, b'"reasoning_content":', text) if call.show_thoughts else b""
             case Finished():
                 return _end(call, event)
             case ToolCall():
@@ -270,6 +271,18 @@ def _chunk(call: Call, delta: dict[str, Any], finish: str | None = None) -> byte
     chunk = _envelope(call, "chat.completion.chunk")
     chunk["choices"] = [choice]
     return sse.data(chunk)
+
+
+def _text_chunk(call: Call, field: bytes, text: str) -> bytes:
+    """`_chunk` for a delta of one text, which is what streams are made of: around it nothing changes."""
+    head = _head(call.id, call.created, call.served_model or call.model)
+    return b"".join((head, field, sse.dumps(text), b'},"logprobs":null,"finish_reason":null}]}\n\n'))
+
+
+@lru_cache(maxsize=1024)
+def _head(id: str, created: int, model: str) -> bytes:
+    envelope = {"id": id, "object": "chat.completion.chunk", "created": created, "model": model}
+    return b"data: " + sse.dumps(envelope)[:-1] + b',"choices":[{"index":0,"delta":{'
 
 
 def _tool_call(event: ToolCall, call: Call) -> bytes:
