@@ -24,6 +24,7 @@ SHORT_NAMES: dict[str, tuple[str, ...]] = {
     "SECURE_1PSIDTS": ("accounts", "0", "secure_1psidts"),
     "SECURE_1PSIDCC": ("accounts", "0", "secure_1psidcc"),
     "REDIS_URL": ("state", "url"),
+    "GATEWAY_SECRET": ("state", "secret"),
     "API_KEY": ("plugins", "api_key", "keys", "0", "key"),
     "R2_ENDPOINT_URL": ("plugins", "r2_upload", "endpoint_url"),
     "R2_BUCKET": ("plugins", "r2_upload", "bucket"),
@@ -149,7 +150,8 @@ def explain(exc: ValidationError, model: type[BaseModel], prefix: str = "") -> l
         if error["type"] == "extra_forbidden":
             lines.append(f"{path}: unknown setting{suggest(str(error['loc'][-1]), _names_at(model, error['loc'][:-1]))}")
         else:
-            lines.append(f"{path}: {error['msg'].removeprefix('Value error, ')}" if path else error["msg"])
+            message = error["msg"].removeprefix("Value error, ")
+            lines.append(f"{path}: {message}" if path else message)
     return lines
 
 

@@ -92,12 +92,18 @@ class Upstream(Section):
 class Pool(Section):
     """How calls share the accounts."""
 
-    allow_guest: bool = Field(False, description="Serve with an account that Google treats as a guest (small model).")
+    allow_guest: bool = Field(False, description="Serve without an account too, as Google's guest (small model).")
     queue_size: int = Field(64, ge=0, le=100_000, description="Calls that may wait for a free account.")
     queue_timeout_s: Seconds = Field(30, description="Longest wait for a free account.")
     max_concurrency: int = Field(8, ge=1, le=1000, description="Calls at once on one account.")
     egress_per_minute: int = Field(0, ge=0, description="Calls a minute through one proxy (or none); 0 is no limit.")
     egress_per_hour: int = Field(0, ge=0, description="Calls an hour through one proxy (or none); 0 is no limit.")
+    rotation_interval_s: float = Field(
+        600, ge=0, le=86_400, description="How often the cookies of each account are renewed; 0: never."
+    )
+    usage_interval_s: float = Field(
+        300, ge=0, le=86_400, description="How often an account that is in use is asked how much is used up; 0: never."
+    )
 
 
 class Account(Section):
@@ -123,6 +129,7 @@ class State(Section):
     """Where records live that outlast a call."""
 
     url: str = Field("memory://", pattern=r"^(memory://|rediss?://.+)$", description="memory:// or redis://host/db.")
+    secret: Key | None = Field(None, description="GATEWAY_SECRET: encrypts the cookie store. Required with redis.")
     dir: Path = Field(Path("state"), description="Folder for generated keys and encrypted cookies (made with mode 0700).")
 
 
@@ -148,6 +155,12 @@ class Settings(Section):
                     account["name"] = f"account-{number}"
             data = {**data, "accounts": accounts}
         return data
+
+    @model_validator(mode="after")
+    def _secret_where_shared(self) -> Settings:
+        if self.state.url.startswith("redis") and self.state.secret is None:
+            raise ValueError("state.secret: redis holds cookies, encrypted: set GATEWAY_SECRET, the same on all replicas")
+        return self
 
     @model_validator(mode="after")
     def _unique_accounts(self) -> Settings:

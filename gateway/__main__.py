@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from config.loader import ConfigError, Loaded, load, masked
-from gateway import plugin_loader, reference
+from gateway import account_commands, plugin_loader, reference
 from gateway.app import Running, running
 from gateway.demo import demo_settings
-from gateway.errors import GatewayError
 from gateway.http.boundary import request_id
 from gateway.upstream.gemini_web import GeminiWeb
 
@@ -66,12 +65,14 @@ def _parser() -> argparse.ArgumentParser:
         ("check", "say whether the configuration is right"),
         ("health", "ask a running gateway whether it is alive (for container health checks)"),
         ("plugins", "show the plugins in their order, their hooks and settings"),
-        ("accounts", "sign every configured account in and say how it is"),
+        ("accounts", "list the accounts and how they are, add one, change one, remove one"),
         ("docs", "print the reference of settings and hooks, made from the code"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--config", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         command.add_argument("--port", type=int, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        if name == "accounts":
+            account_commands.add_arguments(command)
         if name == "docs":
             command.add_argument("page", choices=sorted(reference.PAGES), help="which page")
     return parser
@@ -101,8 +102,8 @@ def _serve(options: argparse.Namespace) -> int:
             _say(f"gemini-gateway listens on {gateway.url}")
             for what, key in gateway.new_keys.items():
                 _say(f"made a new {what} (kept in {loaded.settings.state.dir}, shown only now): {key}")
-            if not loaded.settings.accounts:
-                _say("no account yet: put cookies into gateway.toml (README: your own account)")
+            if not gateway.pool.accounts:
+                _say("no account yet: `python -m gateway accounts add`, or gateway.toml (README: your own account)")
             yield gateway
 
     return _until_told(start)
@@ -203,30 +204,7 @@ def _plugins(options: argparse.Namespace) -> int:
 
 
 def _accounts(options: argparse.Namespace) -> int:
-    loaded = _loaded(options)
-    if not loaded.settings.accounts:
-        _say("no account is configured")
-        return 1
-
-    async def look() -> int:
-        state = loaded.root / loaded.settings.state.dir
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        upstream = GeminiWeb(loaded.settings, state)
-        good = 0
-        for settings in loaded.settings.accounts:
-            account = upstream.account(settings)
-            try:
-                profile = await account.sign_in()
-            except GatewayError as exc:
-                _say(f"{settings.name}: {exc.message}")
-            else:
-                good += 1
-                _say(f"{settings.name}: ready, {profile.tier}, {', '.join(offer.name for offer in profile.offers)}")
-        await upstream.close()
-        return 0 if good else 1
-
-    work: Coroutine[Any, Any, int] = look()
-    return run_loop(work)
+    return run_loop(account_commands.run(_loaded(options), options, _say))
 
 
 def _docs(options: argparse.Namespace) -> int:

@@ -16,13 +16,20 @@ from pydantic import SecretStr
 from config.loader import ConfigError
 from config.settings import Settings
 from gateway import plugin_loader
+from gateway.accounts import vault
 from gateway.accounts.catalogue import Catalogue
+from gateway.accounts.cookies import CookieStore
+from gateway.accounts.enrolment import Enrolment
+from gateway.accounts.keeping import Keeper
 from gateway.accounts.pool import Pool
 from gateway.allocator import trim_for_ever
+from gateway.accounts.shelf import Files, Shared
 from gateway.background import settle, spawn
 from gateway.calls import Calls
+from gateway.clock import steady
 from gateway.hooks import Hooks
 from gateway.hookspecs import Services
+from gateway.http.accounts import AccountsApi
 from gateway.http.admin import Admin
 from gateway.http.boundary import Boundary, expect_later, is_loopback
 from gateway.http.handlers import Choice, Handlers
@@ -49,6 +56,7 @@ class Running:
     hooks: Hooks
     boundary: Boundary
     new_keys: dict[str, str]
+    keeper: Keeper
 
 
 @asynccontextmanager
@@ -63,20 +71,24 @@ async def running(
 ) -> AsyncIterator[Running]:
     """Serve `settings` (relative paths are relative to `root`). The keyword arguments are the seams of tests and of the
     demo: another upstream, plugins that exist already, another state store."""
-    state_dir = _state_dir(root / settings.state.dir)
+    state_dir = state_folder(root / settings.state.dir)
     settings, new_keys = _with_keys(settings, state_dir)
     loaded = plugin_loader.load(settings, root) if plugins is None else list(plugins)
     hooks = plugin_loader.bind(loaded, settings.gateway.hook_timeout_s)
     dialects, routes = _registered(hooks)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(settle)
-        store = state or _store(settings.state.url)
+        store = state or state_store(settings.state.url)
         await store.open()
         stack.push_async_callback(store.close)
         link = upstream(settings, state_dir) if upstream else GeminiWeb(settings, state_dir, simulated=simulated)
         stack.push_async_callback(link.close)
         pool = _pool(settings, link, hooks)
         stack.push_async_callback(pool.close)
+        cookies = cookie_store(settings, state_dir, store)
+        keeper = Keeper(pool, settings.accounts, settings.pool, cookies, store)
+        await keeper.open()
+        stack.push_async_callback(keeper.close)
         services = Services(
             settings=settings,
             root=root,
@@ -89,13 +101,16 @@ async def running(
             hook_errors=lambda: dict(hooks.errors),
         )
         await stack.enter_async_context(hooks.lifespan(services))
-        app, boundary = _application(settings, hooks, pool, dialects, loaded, simulated=simulated)
+        enrolment = Enrolment(link, cookies, settings.accounts, clock=pool.clock, needs_cookies=pool.signed_out)
+        app, boundary = _application(
+            settings, hooks, pool, dialects, loaded, keeper=keeper, enrolment=enrolment, simulated=simulated
+        )
         app.add_routes([web.route(method, path, handler) for method, path, handler in routes])
         url = await _listen(stack, app, boundary, settings)
-        pool.start()
+        keeper.start()
         trimming = spawn(trim_for_ever(), "give memory back")
         stack.callback(trimming.cancel)
-        yield Running(url, pool, hooks, boundary, new_keys)
+        yield Running(url, pool, hooks, boundary, new_keys, keeper)
         boundary.stopping = True
 
 
@@ -104,13 +119,29 @@ def _pool(settings: Settings, upstream: Upstream, hooks: Hooks) -> Pool:
         spawn(hooks.account_changed(change), "tell plugins of an account")
 
     return Pool(
-        settings.accounts,
         upstream,
         Catalogue(),
         settings.pool,
         strict=settings.gateway.strict_models,
+        clock=steady(),
         changed=changed,
+        advice=hooks.choose_account if hooks.has("choose_account") else None,
     )
+
+
+def cookie_store(settings: Settings, state_dir: Path, store: StateStore) -> CookieStore:
+    """The cookie store of `settings`: in redis where replicas share one, else in files of `state_dir`. Raises
+    ConfigError."""
+    secret = settings.state.secret
+    try:
+        key = vault.from_secret(secret.get_secret_value()) if secret else vault.from_folder(state_dir)
+        if settings.state.url != "memory://":
+            return CookieStore(Shared(store), key)
+        files = Files(state_dir / "cookies")
+        files.sweep()
+    except (OSError, ValueError) as exc:
+        raise ConfigError([f"state.dir: cookies cannot be kept there: {exc}"]) from exc
+    return CookieStore(files, key)
 
 
 def _registered(hooks: Hooks) -> tuple[list[Dialect], list[tuple[str, str, Callable[..., Any]]]]:
@@ -120,11 +151,13 @@ def _registered(hooks: Hooks) -> tuple[list[Dialect], list[tuple[str, str, Calla
         raise ConfigError([f"gateway.plugins: {exc}"]) from exc
 
 
-def _store(url: str) -> StateStore:
+def state_store(url: str) -> StateStore:
+    """The state store of `state.url`, not opened yet."""
     return MemoryStore() if url == "memory://" else RedisStore(url)
 
 
-def _state_dir(folder: Path) -> Path:
+def state_folder(folder: Path) -> Path:
+    """`state.dir`, made if it is not there. Raises ConfigError."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
@@ -174,6 +207,8 @@ def _application(
     dialects: Sequence[Dialect],
     loaded: Sequence[LoadedPlugin],
     *,
+    keeper: Keeper,
+    enrolment: Enrolment,
     simulated: bool,
 ) -> tuple[web.Application, Boundary]:
     server = settings.server
@@ -201,7 +236,6 @@ def _application(
         fallback,
         key=settings.admin.key.get_secret_value() if settings.admin.key else None,
         is_open=local,
-        accounts=pool.views,
         why_not_ready=pool.why_not_ready,
         plugins=[plugin.name for plugin in loaded if not plugin.dormant],
         simulated=simulated,
@@ -209,6 +243,7 @@ def _application(
     app = web.Application(middlewares=[boundary.middleware])
     app.on_response_prepare.append(boundary.dress)
     app.add_routes(admin.routes())
+    app.add_routes(AccountsApi(pool, keeper, enrolment, server, authorise=admin.authorise).routes())
     for method, path, choices in _by_address(dialects):
         app.router.add_route(method, path, handlers.handler(choices), expect_handler=expect_later)
     app.router.add_get("/", _page)

@@ -3,7 +3,7 @@ may do better (`elsewhere`):
 
     GatewayError
     +- InvalidRequest 400            the caller's; `param` names the field
-    |  +- ContextTooLong 400
+    |  +- ContextTooLong 400, CookiesRefused 400
     +- Unauthenticated 401, Forbidden 403, NotFound 404, UnknownModel 404, MethodNotAllowed 405, RequestTimeout 408,
     |  BodyTooLarge 413, UnsupportedMedia 415, Misdirected 421, RateLimited 429, HeadersTooLarge 431
     +- ContentRefused 400            the model refused
@@ -55,6 +55,13 @@ class ContextTooLong(InvalidRequest):
     """The conversation does not fit the model's window."""
 
     code = "context_length_exceeded"
+
+
+class CookiesRefused(InvalidRequest):
+    """Cookies for an account that sign nobody in. The message says what they are: wrong, truncated, foreign, a guest's,
+    stale."""
+
+    code = "cookies_refused"
 
 
 class Unauthenticated(GatewayError):

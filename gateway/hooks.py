@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 from gateway.errors import GatewayError, PluginFailed
 from gateway.hookspecs import HOOKS, Dialects, Generate, Routes, Services
-from gateway.model import AccountChange, Call, Event, Image, Outcome, Principal, RequestHead
+from gateway.model import AccountChange, AccountView, Call, Event, Image, Outcome, Principal, RequestHead
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -72,6 +72,10 @@ class Hooks:
             except Exception:  # noqa: BLE001 - a plugin that fails to close must not keep the others open
                 self._note(plugin, "lifespan")
 
+    def has(self, hook: str) -> bool:
+        """Whether some plugin implements `hook`."""
+        return bool(self._found[hook])
+
     # --- on the way of a call -------------------------------------------------------------------------------------
 
     async def authenticate(self, head: RequestHead) -> Principal | None:
@@ -96,6 +100,17 @@ class Hooks:
         """Returns when every plugin lets the call in."""
         for plugin, function in self._admit:
             await self._run(plugin, "admit", function, call)
+
+    async def choose_account(self, call: Call, accounts: Sequence[AccountView]) -> str | None:
+        """The name from the first plugin that has one of `accounts` to propose."""
+        for plugin, function in self._found["choose_account"]:
+            try:
+                name = await self._run(plugin, "choose_account", function, call, accounts)
+            except GatewayError:
+                continue  # noted already; the pool's own choice serves
+            if name is not None:
+                return cast(str, name)
+        return None
 
     def chain(self, innermost: Generate) -> Generate:
         """`innermost` wrapped by every plugin's wrap_generate, the first plugin outermost."""

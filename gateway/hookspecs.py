@@ -84,6 +84,7 @@ HOOKS: dict[str, Hook] = {
     "authenticate": Hook("coroutine", "first", "closed: the request is refused"),
     "prepare_call": Hook("coroutine", "fold", "500"),
     "admit": Hook("coroutine", "gate", "closed: the call is refused"),
+    "choose_account": Hook("coroutine", "first", "skipped, the pool's own choice serves"),
     "wrap_generate": Hook("async generator", "wrap", "ends the call"),
     "process_image": Hook("coroutine", "fold", "skipped, the reply says so"),
     "store_image": Hook("coroutine", "first", "skipped, the picture goes out as bytes"),
@@ -128,6 +129,13 @@ class Specs:
     async def admit(self, call: Call) -> None:
         """Refuse a call by raising RateLimited(..., retry_after=seconds) or another GatewayError. Runs after
         prepare_call, before an account is chosen. Other exceptions refuse the call too (500)."""
+
+    @hookspec
+    async def choose_account(self, call: Call, accounts: Sequence[AccountView]) -> str | None:
+        """Say by its name which of `accounts` gets the call, and why in `call.route`. All of them are free, may serve
+        this caller, and have the model asked for. Asked before every attempt for which there is a choice; a call that
+        waited for an account gets the one that becomes free. None, a name that is not among them or that somebody else
+        took meanwhile: the least busy one serves. An exception skips the plugin."""
 
     @hookspec
     def wrap_generate(self, call: Call, generate: Generate) -> AsyncIterator[Event]:

@@ -140,7 +140,8 @@ class Tried:
 @dataclass(slots=True)
 class Call:
     """One question on its way. Dialects make it, `prepare_call` plugins may return a changed one, and the pool and the
-    upstream write down what became of it (`account`, `served_model`). Plugins keep their own under `extras[NAME]`."""
+    upstream write down what became of it (`account`, `route`: why that one, `served_model`, `guest`). Plugins keep their
+    own under `extras[NAME]`."""
 
     id: str
     created: int
@@ -165,7 +166,9 @@ class Call:
     tried: Tried = field(default_factory=Tried)
     attempts: int = 0
     account: str | None = None
+    route: str = ""
     served_model: str | None = None
+    guest: bool = False
     extras: dict[str, Any] = field(default_factory=dict)
 
 
@@ -298,9 +301,21 @@ class AccountChange:
 
 
 @dataclass(frozen=True, slots=True)
+class UsageWindow:
+    """A span in which an account may do so much: five hours, a week, or the quota of a kind of model. `used` is the used
+    share, 0 to 1; `resets_at` seconds since 1970."""
+
+    name: str
+    used: float
+    resets_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AccountView:
-    """An account as operators see it: no cookie in it. `state` is ready, cooling, expired, rejected, starting or
-    disabled; any other than ready has its `reason` in words. Times are seconds since 1970."""
+    """An account as operators see it: no cookie in it, only the `fingerprint` of its cookies. `state` is ready, cooling,
+    expired, rejected, starting or disabled; any other than ready has its `reason` in words. Times are seconds since
+    1970. `source` is where the account comes from: settings, added (at run time) or guest. `rotations` counts the
+    attempts to renew the cookies by their result; `attention_by` is when the account will probably need new ones."""
 
     name: str
     state: str
@@ -315,3 +330,16 @@ class AccountView:
     last_success: float | None = None
     calls: int = 0
     failures: int = 0
+    source: str = "settings"
+    fingerprint: str = ""
+    cookies_entered: float | None = None
+    cookies_renewed: float | None = None
+    rotations: Mapping[str, int] = field(default_factory=dict)
+    attention_by: float | None = None
+    usage: tuple[UsageWindow, ...] = ()
+    usage_read: float | None = None
+    flag: str = ""
+
+    def used(self, window: str) -> float:
+        """The used share of `window`, 0 where nothing is known."""
+        return next((usage.used for usage in self.usage if usage.name == window), 0.0)

@@ -14,7 +14,7 @@ import asyncio
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from gateway.hookspecs import Dialects, hookimpl
 from gateway.model import Call, Event, Finished, TextDelta
 from gateway.plugin_loader import from_instances
 from gateway.state.store import StateStore
-from gateway.upstream.protocol import Offer, Profile, UpstreamAccount
+from gateway.upstream.protocol import Allowance, Cookies, Offer, Profile, Rotated, Rotation, UpstreamAccount
 from gateway.wire.dialect import Dialect
 from gateway.wire.gemini import Gemini
 from gateway.wire.openai_chat import OpenAIChat
@@ -40,6 +40,8 @@ OFFERS = (
     Offer("flash", "gemini-3.8-flash", "gemini-flash 3.8 Flash"),
     Offer("pro", "gemini-3.1-pro", "gemini-pro 3.1 Pro"),
 )
+
+_STAMPED = Rotation.STAMPED
 
 
 class Script:
@@ -53,11 +55,15 @@ class Script:
 @dataclass(slots=True)
 class ScriptedUpstream:
     """An upstream that plays scripts: one a call, in order, the last one for ever. `asked` holds (account, call) of every
-    attempt; `closed` counts answers that were left before their end."""
+    attempt; `closed` counts answers that were left before their end. `rotations` are the results of each account's
+    rotations, in order, the last one for ever; `rotated` names the account of each that was asked for."""
 
     script: Sequence[Script] = (Script("Hello"),)
     by_account: dict[str, Sequence[Script]] = field(default_factory=dict)
     sign_in_errors: dict[str, GatewayError] = field(default_factory=dict)
+    rotations: dict[str, Sequence[Rotation]] = field(default_factory=dict)
+    allowances: dict[str, Allowance] = field(default_factory=dict)
+    rotated: list[str] = field(default_factory=list)
     window: int = 1_000_000
     simulated: bool = True
     asked: list[tuple[str, Call]] = field(default_factory=list)
@@ -65,22 +71,40 @@ class ScriptedUpstream:
 
     def account(self, settings: AccountSettings) -> UpstreamAccount:
         egress = settings.proxy.get_secret_value() if settings.proxy else "direct"
-        return _ScriptedAccount(self, settings.name, egress)
+        cookies = Cookies(settings.secure_1psid.get_secret_value(), settings.secure_1psidts.get_secret_value())
+        return _ScriptedAccount(self, settings.name, egress, cookies)
 
     async def close(self) -> None:
         """Nothing to do."""
 
 
 class _ScriptedAccount:
-    def __init__(self, upstream: ScriptedUpstream, name: str, egress: str) -> None:
+    def __init__(self, upstream: ScriptedUpstream, name: str, egress: str, cookies: Cookies) -> None:
         self._upstream = upstream
         self._name = name
         self._played = 0
         self.egress = egress
+        self.cookies = cookies
+
+    def use(self, cookies: Cookies) -> None:
+        self.cookies = cookies
+
+    async def rotate(self) -> Rotated:
+        self._upstream.rotated.append(self._name)
+        results = self._upstream.rotations.get(self._name, ())
+        rotated = Rotated(results[min(self._upstream.rotated.count(self._name), len(results)) - 1] if results else _STAMPED)
+        if rotated.result is Rotation.RENEWED:
+            self.cookies = replace(self.cookies, psidts=f"sidts-rotated-{len(self._upstream.rotated)}-{self._name}")
+        return rotated
+
+    async def read_allowance(self) -> Allowance:
+        return self._upstream.allowances.get(self._name, Allowance())
 
     async def sign_in(self) -> Profile:
         if (error := self._upstream.sign_in_errors.get(self._name)) is not None:
             raise error
+        if not self.cookies.psid:
+            return Profile("guest", OFFERS[:1], self._upstream.window, guest=True)
         return Profile("pro", OFFERS, self._upstream.window)
 
     async def generate(self, call: Call, offer: Offer) -> AsyncGenerator[Event, None]:

@@ -17,6 +17,7 @@ ORDER = (
     "gateway.version",
     "gateway.background",
     "gateway.allocator",
+    "gateway.clock",
     "gateway.model",
     "gateway.errors",
     "gateway.wire",
@@ -33,6 +34,7 @@ ORDER = (
     "gateway.simulator",
     "gateway.demo",
     "gateway.reference",
+    "gateway.account_commands",
     "gateway.__main__",
 )
 # What a plugin may use of the gateway.

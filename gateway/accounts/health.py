@@ -1,14 +1,6 @@
 """How an account fares: state + outcome + now -> state. Pure, so that days pass in milliseconds in its tests.
 
-| error                | what is taken out             | for how long                                                    |
-|----------------------|-------------------------------|-----------------------------------------------------------------|
-| AccountExhausted     | the account for that model    | its reset time, else 1 h                                        |
-| EgressBlocked        | the egress, all behind it     | Retry-After, else 2 h                                           |
-| AccountExpired       | the account                   | until it signs in again; tried after 30 s, 1, 2, ... min, 1 h   |
-| AccountRejected      | the account                   | until it signs in again; tried every 1 h                        |
-| UpstreamUnavailable, | the account, after the third  | 5 s, doubled for each further one, at most 5 min; then one call |
-| -Timeout, -Changed   | in a row                      | is let through as a probe                                       |
-
+`FAILURES` is the one table of what a failure takes out of the pool and what brings it back; docs/accounts.md shows it.
 Success clears the count. The pool never leaves out all accounts for failures that may pass: the one whose time ends
 first serves as the probe."""
 
@@ -17,14 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Literal
 
-from gateway.errors import AccountExhausted, AccountExpired, AccountRejected, EgressBlocked, GatewayError, UpstreamError
+from gateway.errors import (
+    AccountExhausted,
+    AccountExpired,
+    AccountRejected,
+    EgressBlocked,
+    GatewayError,
+    UpstreamChanged,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
 
 STRIKES = 3
-COOL_FIRST_S, COOL_MOST_S = 5.0, 300.0
-EXHAUSTED_S = 3600.0
-BLOCKED_S = 7200.0
-SIGN_IN_FIRST_S, SIGN_IN_MOST_S = 30.0, 3600.0
 
 
 class State(StrEnum):
@@ -36,6 +35,66 @@ class State(StrEnum):
     EXPIRED = "expired"
     REJECTED = "rejected"
     DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A row of the table. `takes` is what is out: the account for one model, the account, or the egress with all
+    accounts behind it; `state` the account's then. It is out for what Google says, else for `first_s`, doubled for each
+    failure in a row up to `most_s`. `meaning` and `then` are for people."""
+
+    error: type[UpstreamError]
+    takes: Literal["model", "account", "egress"]
+    state: State
+    first_s: float
+    most_s: float
+    meaning: str
+    then: str
+
+
+FAILURES = (
+    Failure(AccountExhausted, "model", State.READY, 3600, 3600,
+            "usage limit (1037, 1185, HTTP 429)", "back at the reset time that the site tells"),
+    Failure(AccountExpired, "account", State.EXPIRED, 30, 3600,
+            "signed out: dead cookies, HTTP 401, rejected session, answers as a guest",
+            "one rotation is tried, then it needs cookies; signing in is tried again meanwhile"),
+    Failure(AccountRejected, "account", State.REJECTED, 3600, 3600,
+            "region, terms of service, guardian, account rejected: the reason is told in words",
+            "signing in is tried again; its cookies are kept alive"),
+    Failure(EgressBlocked, "egress", State.READY, 7200, 7200,
+            "1060, captcha or consent page", "back after that time; calls go out through other proxies meanwhile"),
+    Failure(UpstreamUnavailable, "account", State.COOLING, 5, 300,
+            "5xx, reset, empty answer, 1013 and unknown codes", "out after the third in a row; then one call probes it"),
+    Failure(UpstreamTimeout, "account", State.COOLING, 5, 300,
+            "no first byte, a stall, the total time", "as above"),
+    Failure(UpstreamChanged, "account", State.COOLING, 5, 300,
+            "nothing that this version understands", "as above, and it signs in anew"),
+)
+
+
+def failure_of(error: UpstreamError) -> Failure:
+    """The row for `error`; a kind of its own is one that may pass."""
+    return next((row for row in FAILURES if isinstance(error, row.error)), _MAY_PASS)
+
+
+_MAY_PASS = next(row for row in FAILURES if row.error is UpstreamUnavailable)
+
+
+def failure_table() -> str:
+    """The table in Markdown, for docs/accounts.md."""
+    lines = ["| what happens | error | what is out | for how long | then |", "|---|---|---|---|---|"]
+    words = {"model": "the account for that model", "account": "the account", "egress": "the proxy, all accounts behind it"}
+    for row in FAILURES:
+        span = _spoken(row.first_s) + (f", doubled to {_spoken(row.most_s)}" if row.most_s > row.first_s else "")
+        lines.append(f"| {row.meaning} | {row.error.__name__} | {words[row.takes]} | {span} | {row.then} |")
+    return "\n".join(lines) + "\n"
+
+
+def _spoken(seconds: float) -> str:
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,46 +121,38 @@ def signed_in(health: Health) -> Health:
 
 def succeeded(health: Health, model_id: str, now: float) -> Health:
     """A call went well."""
-    if health.state is State.READY and not health.strikes and not health.models:
-        return health
+    if health.state not in (State.READY, State.COOLING) or not (health.until or health.strikes or health.models):
+        return health  # an old answer that ends well revives nobody: signing in does
     models = {name: until for name, until in health.models.items() if until > now and name != model_id}
     return replace(health, state=State.READY, reason="", until=0.0, strikes=0, models=models)
 
 
-def failed(health: Health, error: GatewayError, model_id: str, now: float) -> Health:
+def failed(health: Health, error: UpstreamError, model_id: str, now: float) -> Health:
     """A call, or signing in, failed with `error`."""
-    match error:
-        case AccountExhausted():
-            until = now + (error.retry_after or EXHAUSTED_S)
-            return replace(health, models={**health.models, model_id: until})
-        case AccountExpired():
-            return _out(health, State.EXPIRED, error, now, SIGN_IN_FIRST_S)
-        case AccountRejected():
-            return _out(health, State.REJECTED, error, now, SIGN_IN_MOST_S)
-        case EgressBlocked():
-            return health
-        case UpstreamError() if health.state is State.STARTING:
-            return _out(health, State.STARTING, error, now, COOL_FIRST_S)
-        case UpstreamError():
-            return _strike(health, error, now)
-        case _:
-            return health
+    row = failure_of(error)
+    if row.takes == "egress":
+        return health
+    if row.takes == "model":
+        return replace(health, models={**health.models, model_id: now + rest_of(error)})
+    if row.state is State.COOLING and health.state is not State.STARTING:
+        return _strike(health, row, error, now)
+    return _out(health, State.STARTING if row.state is State.COOLING else row.state, row, error, now)
 
 
-def blocked_for(error: EgressBlocked) -> float:
-    """Seconds that the egress behind `error` rests."""
-    return error.retry_after or BLOCKED_S
+def rest_of(error: UpstreamError) -> float:
+    """Seconds that what `error` takes out rests: what Google said, else the table's."""
+    return error.retry_after or failure_of(error).first_s
 
 
-def _strike(health: Health, error: GatewayError, now: float) -> Health:
+def _strike(health: Health, row: Failure, error: GatewayError, now: float) -> Health:
     strikes = health.strikes + 1
     if strikes < STRIKES:
         return replace(health, strikes=strikes)
-    rest = min(COOL_FIRST_S * 2 ** (strikes - STRIKES), COOL_MOST_S)
+    rest = min(row.first_s * 2 ** (strikes - STRIKES), row.most_s)
     return replace(health, state=State.COOLING, reason=error.message, until=now + rest, strikes=strikes)
 
 
-def _out(health: Health, state: State, error: GatewayError, now: float, first: float) -> Health:
+def _out(health: Health, state: State, row: Failure, error: GatewayError, now: float) -> Health:
     strikes = health.strikes + 1 if health.state is state else 0
-    rest = min(first * 2**strikes, SIGN_IN_MOST_S)
+    rest = min(row.first_s * 2 ** min(strikes, 30), 3600.0)
     return replace(health, state=state, reason=error.message, until=now + rest, strikes=strikes)

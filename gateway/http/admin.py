@@ -1,11 +1,10 @@
-"""What operators look at: is it alive, can it serve, what is it, how are the accounts."""
+"""What operators look at: is it alive, can it serve, what is it; and who is an operator."""
 
 from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -14,7 +13,6 @@ from aiohttp import web
 from gateway.errors import Forbidden, Unauthenticated
 from gateway.http.boundary import Boundary
 from gateway.http.handlers import Handlers, head_of
-from gateway.model import AccountView
 from gateway.version import __version__
 from gateway.wire.dialect import Dialect
 
@@ -30,7 +28,6 @@ class Admin:
         *,
         key: str | None,
         is_open: bool,
-        accounts: Callable[[], Sequence[AccountView]],
         why_not_ready: Callable[[], str | None],
         plugins: Sequence[str],
         simulated: bool,
@@ -40,7 +37,6 @@ class Admin:
         self._dialect = dialect
         self._key = key.encode("utf-8", "surrogateescape") if key else None
         self._is_open = is_open
-        self._accounts = accounts
         self._why_not_ready = why_not_ready
         self._plugins = list(plugins)
         self._simulated = simulated
@@ -52,7 +48,6 @@ class Admin:
             web.get("/health", self.health),
             web.get("/ready", self.ready),
             web.get("/api/info", self.info),
-            web.get("/api/accounts", self.accounts),
         ]
 
     async def health(self, request: web.Request) -> web.Response:
@@ -72,12 +67,8 @@ class Admin:
             {"version": __version__, "uptime_s": uptime, "plugins": self._plugins, "simulated": self._simulated}
         )
 
-    async def accounts(self, request: web.Request) -> web.Response:
-        """The accounts: state and why, tier, models, use, cooldowns. No cookie, not even masked."""
-        await self._authorise(request)
-        return _json({"accounts": [_plain(view) for view in self._accounts()]})
-
-    async def _authorise(self, request: web.Request) -> None:
+    async def authorise(self, request: web.Request) -> None:
+        """Returns for who may see and change accounts, keys and settings. Raises Unauthenticated or Forbidden."""
         head = head_of(request, self._dialect)
         if self._key is None and self._is_open:
             self._boundary.check_anonymous(head)
@@ -88,10 +79,6 @@ class Admin:
         if self._key is None or not hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), self._key):
             await self._handlers.authenticate(head)  # a key that nobody knows is a 401
             raise Forbidden("This key is not the admin key")
-
-
-def _plain(view: AccountView) -> Mapping[str, Any]:
-    return {**asdict(view), "models": list(view.models), "model_cooldowns": dict(view.model_cooldowns)}
 
 
 def _json(value: Any, status: int = 200) -> web.Response:

@@ -195,6 +195,8 @@ class Handlers:
         headers = dict(self._common)
         if call.served_model:
             headers["x-gateway-model"] = _header_safe(call.served_model)
+        if call.guest:
+            headers["x-gateway-guest"] = "true"
         if call.ignored:
             headers["x-gateway-ignored"] = ", ".join(call.ignored)
         return headers

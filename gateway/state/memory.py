@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ class MemoryStore:
         self._logs: dict[str, deque[float]] = {}
         self._spans: dict[str, float] = {}
         self._taken = 0
+        self._records: dict[str, tuple[bytes, float]] = {}
+        self._leases: dict[str, tuple[str, float]] = {}
 
     async def take(self, windows: Sequence[Window], cost: int = 1) -> float:
         now = self._clock()
@@ -48,6 +51,36 @@ class MemoryStore:
         for key in [key for key, log in self._logs.items() if not log or log[-1] <= now - self._spans.get(key, 0)]:
             del self._logs[key]
             self._spans.pop(key, None)
+
+    async def get(self, key: str) -> bytes | None:
+        value, end = self._records.get(key, (None, 0.0))
+        if value is not None and end <= self._clock():
+            del self._records[key]
+            return None
+        return value
+
+    async def put(self, key: str, value: bytes, *, seconds: float | None = None) -> None:
+        self._records[key] = value, math.inf if seconds is None else self._clock() + seconds
+
+    async def delete(self, key: str) -> None:
+        self._records.pop(key, None)
+
+    async def keys(self, prefix: str) -> list[str]:
+        now = self._clock()
+        return [key for key, (_, end) in self._records.items() if key.startswith(prefix) and end > now]
+
+    async def lease(self, key: str, owner: str, seconds: float) -> bool:
+        now = self._clock()
+        holder, end = self._leases.get(key, (owner, 0.0))
+        if holder != owner and end > now:
+            return False
+        self._leases = {name: held for name, held in self._leases.items() if held[1] > now}
+        self._leases[key] = owner, now + seconds
+        return True
+
+    async def release(self, key: str, owner: str) -> None:
+        if self._leases.get(key, ("", 0.0))[0] == owner:
+            del self._leases[key]
 
     async def open(self) -> None:
         """Nothing to do."""

@@ -7,7 +7,8 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -15,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from gateway.state.memory import MemoryStore
-from gateway.state.store import Window
+from gateway.state.store import StateAway, Window
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,15 @@ end
 return 0
 """
 
+# KEYS: the lease. ARGV: its owner, its length in milliseconds (0 gives it back).
+_LEASE = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+if tonumber(ARGV[2]) > 0 then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) else redis.call('DEL', KEYS[1]) end
+return 1
+"""
+_SCAN_COUNT = 1000
+
 
 class RedisStore:
     """`url` as redis-py takes it (`redis://`, `rediss://`)."""
@@ -57,6 +67,7 @@ class RedisStore:
             url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
         )
         self._script = self._redis.register_script(_TAKE)
+        self._lease_script = self._redis.register_script(_LEASE)
         self._local = MemoryStore()
         self._replica = uuid.uuid4().hex
         self._heart: asyncio.Task[None] | None = None
@@ -87,6 +98,37 @@ class RedisStore:
             except (RedisError, OSError, TimeoutError) as exc:
                 self._lost(exc)
         return await self._local.take([self._share(window) for window in windows], cost)
+
+    async def get(self, key: str) -> bytes | None:
+        value: bytes | None = await self._asked(self._redis.get(_record(key)))
+        return value
+
+    async def put(self, key: str, value: bytes, *, seconds: float | None = None) -> None:
+        await self._asked(self._redis.set(_record(key), value, px=None if seconds is None else _milliseconds(seconds)))
+
+    async def delete(self, key: str) -> None:
+        await self._asked(self._redis.delete(_record(key)))
+
+    async def keys(self, prefix: str) -> list[str]:
+        start = _record("")
+        found = await self._asked(self._all_keys(start + _globbed(prefix) + "*"))
+        return [key.decode().removeprefix(start) for key in found]
+
+    async def _all_keys(self, pattern: str) -> list[bytes]:
+        return [key async for key in self._redis.scan_iter(pattern, count=_SCAN_COUNT)]
+
+    async def lease(self, key: str, owner: str, seconds: float) -> bool:
+        args: list[str | int] = [owner, _milliseconds(seconds)]
+        return bool(await self._asked(self._lease_script(keys=[f"{TAG}:lease:{key}"], args=args)))
+
+    async def release(self, key: str, owner: str) -> None:
+        await self._asked(self._lease_script(keys=[f"{TAG}:lease:{key}"], args=[owner, 0]))
+
+    async def _asked(self, answer: Awaitable[Any]) -> Any:
+        try:
+            return await answer
+        except (RedisError, OSError, TimeoutError) as exc:
+            raise StateAway(type(exc).__name__) from exc
 
     async def _shared_take(self, windows: Sequence[Window], cost: int) -> float:
         keys = [f"{TAG}:window:{window.key}" for window in windows]
@@ -129,3 +171,16 @@ class RedisStore:
         if self._away:
             self._away = False
             log.warning("redis is back: limits are shared again")
+
+
+def _record(key: str) -> str:
+    return f"{TAG}:record:{key}"
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
+
+
+def _globbed(text: str) -> str:
+    """`text` as a pattern that matches itself."""
+    return "".join(f"\\{char}" if char in "*?[]\\^-" else char for char in text)

@@ -2,13 +2,55 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from config.settings import Account as AccountSettings
-from gateway.model import Call, Event
+from gateway.model import Call, Event, UsageWindow
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Cookies:
+    """The cookies of an account: the values of __Secure-1PSID, __Secure-1PSIDTS and __Secure-1PSIDCC. An empty text is
+    one that is not there; a guest has none. Their text form hides them."""
+
+    psid: str = ""
+    psidts: str = ""
+    psidcc: str = ""
+
+    def __repr__(self) -> str:
+        return f"Cookies({self.fingerprint})"
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits by which two sets can be told apart, and from which none can be guessed: the values are
+        far longer than any guess."""
+        if not self.psid:
+            return ""
+        return hashlib.sha256("\0".join((self.psid, self.psidts)).encode()).hexdigest()[:12]
+
+
+class Rotation(StrEnum):
+    """What became of a rotation. Only RENEWED brought a new __Secure-1PSIDTS; STAMPED only a new __Secure-1PSIDCC, which
+    keeps nothing alive; REFUSED says that Google no longer knows the cookies."""
+
+    RENEWED = "renewed"
+    STAMPED = "stamped"
+    THROTTLED = "throttled"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """The result of a rotation, and after how many seconds Google wants the next one at the earliest."""
+
+    result: Rotation
+    retry_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +72,31 @@ class Profile:
     guest: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What the site says of the account's use: its windows (five hours, a week, each kind of model), whether extra
+    features are blocked, and its flag for abuse, in words (empty: none)."""
+
+    windows: tuple[UsageWindow, ...] = ()
+    blocked: bool = False
+    flag: str = ""
+
+
 class UpstreamAccount(Protocol):
-    """One account of an upstream."""
+    """One account of an upstream. `cookies` are those that its next request sends: they change by `use`, by `rotate`,
+    and when the site sets new ones in passing."""
 
     egress: str
+    cookies: Cookies
+
+    def use(self, cookies: Cookies) -> None:
+        """Send `cookies` from the next request on."""
+
+    async def rotate(self) -> Rotated:
+        """Ask for a new __Secure-1PSIDTS. Raises an UpstreamError when the question could not be asked."""
+
+    async def read_allowance(self) -> Allowance:
+        """How much of the account is used up. Raises an UpstreamError."""
 
     async def sign_in(self) -> Profile:
         """Sign in anew. Raises an UpstreamError: AccountExpired for cookies that no longer do."""
@@ -47,7 +110,7 @@ class UpstreamAccount(Protocol):
 
 
 class Upstream(Protocol):
-    """Makes accounts from their settings."""
+    """Makes accounts from their settings; one without cookies is a guest."""
 
     simulated: bool
 

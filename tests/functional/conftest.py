@@ -38,7 +38,7 @@ class Live:
 
     async def ready(self) -> None:
         """Wait until every account has signed in or failed to."""
-        tasks = [account.signing_in for account in self.gateway.pool._accounts if account.signing_in]
+        tasks = [account.signing_in for account in self.gateway.pool.accounts if account.signing_in]
         await asyncio.gather(*tasks)
 
 

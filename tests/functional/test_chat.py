@@ -109,7 +109,7 @@ async def test_a_prompt_beyond_the_form_goes_as_an_attached_file(launch: Launch)
 async def test_a_conversation_beyond_the_window_is_refused_and_never_cut(launch: Launch) -> None:
     async with launch() as live:
         live.site.account("a").tier = "free"
-        live.gateway.pool._sign_in(live.gateway.pool._accounts[0])
+        live.gateway.keeper.sign_in(live.gateway.pool.accounts[0])
         await live.ready()
         reply = await live.client.chat("word " * 60_000)
         assert reply.status == 400

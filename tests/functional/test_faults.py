@@ -101,7 +101,7 @@ async def test_an_account_that_cannot_sign_in_is_out_and_the_other_serves(launch
     async with launch(accounts=2, settings=settings) as live:
         for endpoint in ("app", "status"):
             live.site.fault("a", endpoint, Fault(fault), times=None)
-        live.gateway.pool._sign_in(live.gateway.pool._accounts[0])
+        live.gateway.keeper.sign_in(live.gateway.pool.accounts[0])
         await live.ready()
         assert (await live.client.chat("hello")).status == 200
         assert live.gateway.pool.views()[0].reason or live.gateway.pool.views()[0].state == "ready"

@@ -9,6 +9,7 @@ of the library moves something."""
 from __future__ import annotations
 
 from pathlib import Path
+from weakref import WeakSet
 
 import certifi
 
@@ -25,17 +26,17 @@ class GeminiWeb:
     def __init__(self, settings: Settings, state_dir: Path, *, simulated: bool = False) -> None:
         self.settings = settings
         self.simulated = simulated
-        self._accounts: list[WebAccount] = []
+        self._accounts: WeakSet[WebAccount] = WeakSet()  # they come and go while we serve
         extra = settings.upstream.ca_file
         self.verify: bool | str = True if extra is None else str(_bundle(extra, state_dir, alone=simulated))
 
     def account(self, settings: AccountSettings) -> WebAccount:
         account = WebAccount(settings, self.settings, self.verify)
-        self._accounts.append(account)
+        self._accounts.add(account)
         return account
 
     async def close(self) -> None:
-        for account in self._accounts:
+        for account in list(self._accounts):
             await account.close()
 
 

@@ -4,21 +4,17 @@ tokens and kept in a free list."""
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import urlsplit
 
-import gemini_webapi.client as library
 from curl_cffi import AsyncCurl
 from curl_cffi.requests.exceptions import RequestException
 from gemini_webapi import exceptions as library_errors
-from gemini_webapi.constants import AccountStatus, Endpoint, Headers
-from gemini_webapi.types import AvailableModel
+from gemini_webapi.constants import AccountStatus
 from gemini_webapi.utils import upload_file
-from gemini_webapi.utils.get_access_token import _extract_payload
 
 from config.settings import Account as AccountSettings
 from config.settings import Settings
@@ -26,19 +22,19 @@ from gateway.background import spawn
 from gateway.errors import (
     AccountExhausted,
     AccountExpired,
-    AccountRejected,
-    EgressBlocked,
     GatewayError,
-    UpstreamChanged,
     UpstreamTimeout,
     UpstreamUnavailable,
 )
 from gateway.model import Blob, Call, Event, Finished
+from gateway.upstream.gemini_web.allowance import read
 from gateway.upstream.gemini_web.client import Client, Deadlines, Tokens, current_reader
-from gateway.upstream.gemini_web.faults import BLOCK_SECONDS, CAPTCHA, translated
+from gateway.upstream.gemini_web.faults import translated
+from gateway.upstream.gemini_web.jar import dress, learned, rotate
 from gateway.upstream.gemini_web.session import Session, transfers
+from gateway.upstream.gemini_web.signing_in import fetch_tokens, profile, read_status
 from gateway.upstream.packing import pack
-from gateway.upstream.protocol import Offer, Profile, find_offer, public_name
+from gateway.upstream.protocol import Allowance, Cookies, Offer, Profile, Rotated, find_offer, public_name
 from gateway.upstream.reply import ReplyReader
 
 _IDLE_SESSIONS = 8
@@ -46,8 +42,6 @@ _IDLE_SECONDS = 45.0
 _ACTIVITY_EVERY_S = 60.0
 _RECHECK_EVERY_S = 60.0
 _CONNECT_TIMEOUT_S = 15.0
-# Context windows by capacity, in tokens, as users report them.
-_TIERS = {1: ("free", 32_768), 2: ("pro", 1_048_576), 3: ("pro", 1_048_576), 4: ("plus", 131_072)}
 
 
 class WebAccount:
@@ -60,15 +54,11 @@ class WebAccount:
         self._language = account.language
         self._settings = settings
         self._verify = verify
-        self.cookies = {
-            name: secret.get_secret_value()
-            for name, secret in (
-                ("__Secure-1PSID", account.secure_1psid),
-                ("__Secure-1PSIDTS", account.secure_1psidts),
-                ("__Secure-1PSIDCC", account.secure_1psidcc),
-            )
-            if secret.get_secret_value()
-        }
+        self.cookies = Cookies(
+            account.secure_1psid.get_secret_value(),
+            account.secure_1psidts.get_secret_value(),
+            account.secure_1psidcc.get_secret_value(),
+        )
         self._transfers: AsyncCurl | None = None
         self._tokens: Tokens | None = None
         self._offers: tuple[Offer, ...] = ()
@@ -83,9 +73,9 @@ class WebAccount:
         session = self._session()
         try:
             async with asyncio.timeout(limit):
-                tokens = await self._fetch_tokens(session)
+                tokens = await fetch_tokens(session, self._language)
                 client = Client(tokens, session)
-                await self._read_status(client)
+                await read_status(client, guest=not self.cookies.psid)
         except TimeoutError:
             await session.close()
             raise UpstreamTimeout("Gemini did not sign the account in in time") from None
@@ -97,35 +87,48 @@ class WebAccount:
         self._tokens = tokens
         await self._drop_idle()
         self._put_back(client)
-        self._offers = tuple(_offer(model) for model in tokens.models.values() if model.is_available)
-        return self._profile(tokens)
+        found = profile(tokens)
+        self._offers = found.offers
+        return found
 
-    async def _fetch_tokens(self, session: Session) -> Tokens:
-        response = await session.get(Endpoint.INIT, headers=Headers.GEMINI.value)
-        payload = _extract_payload(response)
-        if payload is None:
-            if CAPTCHA.search(response.content[:65_536]):
-                raise EgressBlocked("Google asks this network address for a captcha", retry_after=BLOCK_SECONDS)
-            raise AccountExpired("The Gemini page carries no tokens: the account is signed out")
-        token, build, session_id, language, push = payload
-        return Tokens(token, build, session_id, language or self._language, push or library.DEFAULT_PUSH_ID)
+    # --- cookies --------------------------------------------------------------------------------------------------
 
-    async def _read_status(self, client: Client) -> None:
-        await client._fetch_user_status()
-        status = client.account_status
-        if status is AccountStatus.UNAUTHENTICATED:
-            if not self._settings.pool.allow_guest:
-                raise AccountExpired("The Gemini account is signed out: its cookies have expired")
-        elif status not in (AccountStatus.AVAILABLE, AccountStatus.ACCOUNT_UNTRUSTED):
-            raise AccountRejected(f"Google refuses the account: {status.description}")
-        if not client._model_registry:
-            raise UpstreamChanged("Gemini named no models for the account")
+    def use(self, cookies: Cookies) -> None:
+        self.cookies = cookies
+        for client in self._idle:
+            dress(client.client, cookies)
 
-    def _profile(self, tokens: Tokens) -> Profile:
-        capacity = max((model.capacity for model in tokens.models.values()), default=1)
-        tier, window = _TIERS.get(capacity, ("free", 32_768))
-        guest = tokens.status is AccountStatus.UNAUTHENTICATED
-        return Profile("guest" if guest else tier, self._offers, window, guest)
+    async def rotate(self) -> Rotated:
+        session = self._session()
+        before = self.cookies
+        try:
+            async with asyncio.timeout(self._settings.upstream.init_timeout_s):
+                result, fresh = await rotate(session, before)
+        except TimeoutError:
+            raise UpstreamTimeout("Google did not answer a rotation in time") from None
+        except BaseException as exc:
+            raise translated(exc) from exc
+        finally:
+            await session.close()
+        if self.cookies.psid == before.psid:  # else a person was faster, with new ones
+            self.use(fresh)
+        return result
+
+    async def read_allowance(self) -> Allowance:
+        if self._tokens is None:
+            raise UpstreamUnavailable("the account is not signed in yet")
+        client = await self._take()
+        try:
+            async with asyncio.timeout(self._settings.upstream.init_timeout_s):
+                allowance = await read(client)
+        except TimeoutError:
+            await client.close()
+            raise UpstreamTimeout("Gemini did not tell in time how much is used") from None
+        except BaseException as exc:
+            await client.close()
+            raise translated(exc) from exc
+        self._put_back(client)
+        return allowance
 
     # --- answering ------------------------------------------------------------------------------------------------
 
@@ -227,7 +230,7 @@ class WebAccount:
         """Ask Google whether the account is still signed in; not more often than once a minute. Raises
         AccountExpired."""
         now = time.monotonic()
-        if self._tokens is None or self._settings.pool.allow_guest or now - self._checked_at < _RECHECK_EVERY_S:
+        if self._tokens is None or not self.cookies.psid or now - self._checked_at < _RECHECK_EVERY_S:
             return
         self._checked_at = now
         client = await self._take()
@@ -248,12 +251,8 @@ class WebAccount:
         if self._transfers is None:
             self._transfers = transfers()
         session = Session(self._transfers, self._proxy, self._verify)
-        self._dress(session)
+        dress(session, self.cookies)
         return session
-
-    def _dress(self, session: Session) -> None:
-        for name, value in self.cookies.items():
-            session.cookies.set(name, value, domain=".google.com", secure=True)
 
     async def _take(self) -> Client:
         assert self._tokens is not None
@@ -274,13 +273,10 @@ class WebAccount:
             spawn(client.close(), "close a spare session")
 
     def _learn_cookies(self, session: Session) -> None:
-        """Take over values that Google set. Junk never replaces what works."""
         session.cookies_changed = False
-        for cookie in session.cookies.jar:
-            if cookie.name in ("__Secure-1PSIDTS", "__Secure-1PSIDCC") and _sound(cookie.value):
-                self.cookies[cookie.name] = str(cookie.value)
-        for client in self._idle:
-            self._dress(client.client)
+        fresh = learned(session, self.cookies)
+        if fresh != self.cookies:
+            self.use(fresh)
 
     def _after(self, client: Client, reader: ReplyReader) -> None:
         """What may wait until the caller has the answer."""
@@ -326,10 +322,3 @@ def _egress(proxy: str | None) -> str:
     parts = urlsplit(proxy)
     return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
-
-def _offer(model: AvailableModel) -> Offer:
-    return Offer(model.model_id, public_name(model.display_name), f"{model.model_name} {model.display_name}")
-
-
-def _sound(value: str | None) -> bool:
-    return value is not None and re.fullmatch(r"[!#-+\--.0-:<-\[\]-~]{8,4096}", value) is not None

@@ -13,6 +13,7 @@ from gemini_webapi.constants import BROWSER_TYPE
 
 from gateway.errors import UpstreamChanged
 from gateway.upstream.gemini_web.faults import http_error
+from gateway.upstream.protocol import Cookies
 
 # Cookie-bearing requests go to these hosts only, whatever a redirect or an answer says.
 _HOSTS = ("gemini.google.com", "accounts.google.com", "www.google.com", "content-push.googleapis.com")
@@ -43,6 +44,7 @@ class Session(AsyncSession[Response]):
         self._in_flight: set[Curl] = set()
         self._ending = False
         self.cookies_changed = False
+        self.dressed = Cookies()
 
     async def pop_curl(self) -> Curl:
         curl = await super().pop_curl()
