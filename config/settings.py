@@ -93,6 +93,7 @@ class Pool(Section):
     """How calls share the accounts."""
 
     allow_guest: bool = Field(False, description="Serve without an account too, as Google's guest (small model).")
+    guest_proxy: SecretStr | None = Field(None, description="http(s):// or socks5:// proxy for calls as a guest.")
     queue_size: int = Field(64, ge=0, le=100_000, description="Calls that may wait for a free account.")
     queue_timeout_s: Seconds = Field(30, description="Longest wait for a free account.")
     max_concurrency: int = Field(8, ge=1, le=1000, description="Calls at once on one account.")

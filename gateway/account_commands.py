@@ -76,7 +76,7 @@ async def _desk(loaded: Loaded, say: Say) -> AsyncIterator[_Desk]:
     upstream = GeminiWeb(settings, folder)
     try:
         store = cookie_store(settings, folder, state)
-        await store.refresh(always=True)
+        await store.refresh()
         yield _Desk(loaded, store, upstream, say)
     finally:
         await upstream.close()
@@ -90,7 +90,7 @@ async def _list(desk: _Desk, options: argparse.Namespace) -> int:
     settings = desk.loaded.settings
     records = {record.name: record for record in desk.store.all()}
     records |= {new.name: new for new in roster.taken_over(settings.accounts, records, time.time())}
-    found = roster.members(settings.accounts, records, allow_guest=settings.pool.allow_guest)
+    found = roster.members(settings.accounts, records, settings.pool)
     if not found:
         desk.say("there is no account yet: `python -m gateway accounts add`")
         return 1

@@ -66,9 +66,9 @@ class CookieStore:
         self._vault = vault
         self._records: dict[str, Record] = {}
         self._unsaved: set[str] = set()
-        self._version = ""
+        self._version: str | None = None
         self._failing = False
-        self._unreadable: set[str] = set()
+        self._seen: dict[str, bytes] = {}
 
     def get(self, name: str) -> Record | None:
         """The record of the account `name`."""
@@ -80,18 +80,18 @@ class CookieStore:
 
     async def save(self, record: Record) -> Record:
         """Keep `record`. Returns what holds from now on: another one where somebody else was there with newer cookies."""
-        await self.refresh(always=True)
+        await self.refresh()
         known = self._records.get(record.name)
         record = merged(record, known) if known else record
         await self._keep(record)
         return record
 
-    async def refresh(self, *, always: bool = False) -> bool:
+    async def refresh(self) -> bool:
         """Look what others wrote, and write what could not be written before. Returns whether anything is new."""
         before = dict(self._records)
         try:
             version = await self._shelf.version()
-            if version != self._version or always:
+            if version != self._version:
                 self._take(await self._shelf.read())
                 self._version = version
         except (OSError, StateAway) as exc:
@@ -103,9 +103,12 @@ class CookieStore:
 
     def _take(self, found: dict[str, bytes]) -> None:
         for key, locked in found.items():
+            if self._seen.get(key) == locked:
+                continue
+            self._seen[key] = locked
             record = _decoded(self._vault.open(locked))
             if record is None or self._vault.name_of(record.name) != key:
-                self._cannot_open(key)
+                log.warning("a stored account cannot be read: was GATEWAY_SECRET, or the key in state.dir, another one?")
                 continue
             known = self._records.get(record.name)
             now = merged(record, known) if known else record
@@ -113,19 +116,16 @@ class CookieStore:
             if now != record:
                 self._unsaved.add(record.name)
 
-    def _cannot_open(self, key: str) -> None:
-        if key not in self._unreadable:
-            self._unreadable.add(key)
-            log.warning("a stored account cannot be read: was GATEWAY_SECRET, or the key in state.dir, another one?")
-
     async def _keep(self, record: Record) -> None:
         self._records[record.name] = record
         self._unsaved.add(record.name)
+        key, locked = self._vault.name_of(record.name), self._vault.lock(_encoded(record))
         try:
-            await self._shelf.write(self._vault.name_of(record.name), self._vault.lock(_encoded(record)))
+            await self._shelf.write(key, locked)
         except (OSError, StateAway) as exc:
             self._failed("write", exc)
             return
+        self._seen[key] = locked
         self._unsaved.discard(record.name)
         if self._failing:
             self._failing = False

@@ -128,15 +128,19 @@ def succeeded(health: Health, model_id: str, now: float) -> Health:
 
 
 def failed(health: Health, error: UpstreamError, model_id: str, now: float) -> Health:
-    """A call, or signing in, failed with `error`."""
+    """A call failed with `error`, or (without a model) signing in did."""
     row = failure_of(error)
     if row.takes == "egress":
         return health
-    if row.takes == "model":
+    if row.takes == "model" and model_id:
         return replace(health, models={**health.models, model_id: now + rest_of(error)})
-    if row.state is State.COOLING and health.state is not State.STARTING:
+    if row.state in (State.EXPIRED, State.REJECTED):
+        return _out(health, row.state, error, now)
+    if health.state in (State.READY, State.COOLING):
         return _strike(health, row, error, now)
-    return _out(health, State.STARTING if row.state is State.COOLING else row.state, row, error, now)
+    # It did not serve before, and what may pass says nothing new about why.
+    reason = error.message if health.state is State.STARTING else health.reason
+    return replace(_out(health, health.state, error, now), reason=reason)
 
 
 def rest_of(error: UpstreamError) -> float:
@@ -152,7 +156,8 @@ def _strike(health: Health, row: Failure, error: GatewayError, now: float) -> He
     return replace(health, state=State.COOLING, reason=error.message, until=now + rest, strikes=strikes)
 
 
-def _out(health: Health, state: State, row: Failure, error: GatewayError, now: float) -> Health:
+def _out(health: Health, state: State, error: UpstreamError, now: float) -> Health:
+    row = failure_of(error)
     strikes = health.strikes + 1 if health.state is state else 0
-    rest = min(row.first_s * 2 ** min(strikes, 30), 3600.0)
+    rest = max(error.retry_after or 0.0, min(row.first_s * 2.0 ** min(strikes, 30), row.most_s))
     return replace(health, state=state, reason=error.message, until=now + rest, strikes=strikes)

@@ -54,7 +54,6 @@ class Keeper:
         self._state = state
         self._replica = uuid.uuid4().hex
         self._busy: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._timers: dict[Account, asyncio.TimerHandle] = {}
         self._serving = False
         self._loop: asyncio.Task[None] | None = None
         pool.troubled = self._troubled
@@ -63,21 +62,20 @@ class Keeper:
 
     async def open(self) -> None:
         """Read the store and bring the accounts into the pool. Connects to nothing yet."""
-        await self._store.refresh(always=True)
+        await self._store.refresh()
         await self._reconcile()
 
-    def start(self) -> None:
-        """Begin to sign the accounts in, and to keep them alive. Calls may come at once, and wait for the first one."""
+    def start(self, *, ticking: bool = True) -> None:
+        """Begin to sign the accounts in, and (without `ticking`: only when told by `tick`) to keep them alive. Calls may
+        come at once, and wait for the first one."""
         self._serving = True
         for account in self._pool.accounts:
             self.sign_in(account)
-        self._loop = spawn(self._run(), "keep the accounts alive")
+        self._loop = spawn(self._run(), "keep the accounts alive") if ticking else None
 
     async def close(self) -> None:
         """Stop. What was learned last is written down."""
         self._serving = False
-        for timer in self._timers.values():
-            timer.cancel()
         tasks = [task for task in (self._loop, *self._busy.values()) if task is not None]
         tasks += [account.signing_in for account in self._pool.accounts if account.signing_in]
         for task in tasks:
@@ -100,6 +98,8 @@ class Keeper:
             await self._reconcile()
         now = self._pool.clock()
         for account in list(self._pool.accounts):
+            if self._wants_to_sign_in(account, now):
+                self.sign_in(account)
             if self._wants_rotation(account, now):
                 self._work("rotate", account, self._rotate_when_due(account))
             if self._wants_allowance(account, now):
@@ -135,11 +135,10 @@ class Keeper:
         records = {record.name: record for record in self._store.all()}
         for record in roster.taken_over(self._configured, records, self._pool.clock()):
             records[record.name] = await self._store.save(record)
-        wanted = roster.members(self._configured, records, allow_guest=self._settings.allow_guest)
+        wanted = roster.members(self._configured, records, self._settings)
         names = {member.settings.name for member in wanted}
         for account in list(self._pool.accounts):
             if account.name not in names:
-                self._forget_timer(account)
                 self._pool.leave(account)
         for member in wanted:
             if (known := self._pool.find(member.settings.name)) is not None:
@@ -205,24 +204,28 @@ class Keeper:
         try:
             profile = await self._signed_in_or_rescued(account)
         except UpstreamError as exc:
-            log.warning("account %s cannot sign in: %s", account.name, exc.message)
-            was = account.health.state
-            self._pool.blame(account, exc)
-            if isinstance(exc, AccountExpired):
-                await self._mourn(account, was)
-            self._sign_in_later(account)
+            await self._not_signed_in(account, exc)
+        except Exception as exc:
+            log.exception("account %s cannot sign in", account.name)
+            await self._not_signed_in(account, UpstreamChanged("Signing in failed", hint=type(exc).__name__))
         else:
             if not account.is_out:
                 self._pool.welcome(account, profile)
         self._pool.serve_waiting()
+
+    async def _not_signed_in(self, account: Account, error: UpstreamError) -> None:
+        log.warning("account %s cannot sign in: %s", account.name, error.message)
+        was = account.health.state
+        self._pool.blame(account, error)
+        if isinstance(error, AccountExpired):
+            await self._mourn(account, was)
 
     async def _signed_in_or_rescued(self, account: Account) -> Any:
         """Sign in; cookies that no longer do so get one rotation."""
         try:
             return await account.upstream.sign_in()
         except AccountExpired:
-            recent = account.history.attempted > self._pool.clock() - rotation.SOONEST_S
-            if account.is_guest or (recent and account.history.result == Rotation.REFUSED):
+            if account.is_guest or not rotation.may_hurry(account.history, account.name, self._pool.clock()):
                 raise
             before = account.upstream.cookies
             rotated = await self.rotate(account)
@@ -240,16 +243,10 @@ class Keeper:
             account.history = rotation.died(account.history, self._pool.clock())
             await self._keep(account)
 
-    def _sign_in_later(self, account: Account) -> None:
-        """Sign in again when the account's time, or its egress', is over."""
-        due = max(account.health.until, account.egress.blocked_until)
-        self._forget_timer(account)
-        delay = max(due - self._pool.clock(), 0.1)
-        self._timers[account] = asyncio.get_running_loop().call_later(delay, self.sign_in, account)
-
-    def _forget_timer(self, account: Account) -> None:
-        if (timer := self._timers.pop(account, None)) is not None:
-            timer.cancel()
+    def _wants_to_sign_in(self, account: Account, now: float) -> bool:
+        """Whether an account that is not signed in is to try again: its time, and its egress', is over."""
+        waiting = account.health.state in (State.STARTING, State.EXPIRED, State.REJECTED)
+        return waiting and now >= max(account.health.until, account.egress.blocked_until)
 
     def _troubled(self, account: Account, error: UpstreamError, model_id: str) -> None:
         """A call failed: find out more at once, in the background."""

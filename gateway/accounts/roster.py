@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from config.settings import Account as AccountSettings
+from config.settings import Pool as PoolSettings
 from gateway.accounts.account import GUEST
 from gateway.accounts.cookies import Record
 from gateway.accounts.rotation import History
@@ -53,9 +54,7 @@ def taken_over(configured: Sequence[AccountSettings], records: Mapping[str, Reco
     return found
 
 
-def members(
-    configured: Sequence[AccountSettings], records: Mapping[str, Record], *, allow_guest: bool
-) -> list[Member]:
+def members(configured: Sequence[AccountSettings], records: Mapping[str, Record], pool: PoolSettings) -> list[Member]:
     """The accounts: those of gateway.toml in their order, those added at run time, and the guest."""
     found = [
         _member(settings, records[settings.name], "settings")
@@ -68,8 +67,8 @@ def members(
         for record in records.values()
         if record.added and not record.removed and record.name not in names
     ]
-    if allow_guest and GUEST not in {member.settings.name for member in found}:
-        found.append(Member(blank(GUEST), source=GUEST))
+    if pool.allow_guest and GUEST not in {member.settings.name for member in found}:
+        found.append(Member(blank(GUEST).model_copy(update={"proxy": pool.guest_proxy}), source=GUEST))
     return found
 
 

@@ -13,7 +13,7 @@ from gateway.upstream.protocol import Rotated, Rotation
 
 JITTER = 0.1
 SOONEST_S = 60.0
-THROTTLED_FIRST_S, THROTTLED_MOST_S = 120.0, 3600.0
+THROTTLED_FIRST_S, THROTTLED_MOST_S = 120.0, 1200.0
 FAILED_AGAIN_S = 120.0
 TYPICAL_LIFE_S = 3 * 3600.0
 MOST_LIVES = 8
@@ -61,6 +61,14 @@ def due_at(history: History, name: str, interval_s: float) -> float:
 def is_due(history: History, name: str, *, interval_s: float, now: float) -> bool:
     """Whether a rotation is due now. A note from the future does not hold it up: the clock was set back."""
     return now >= due_at(history, name, interval_s) or max(history.attempted, history.entered) > now + FUTURE_S
+
+
+def may_hurry(history: History, name: str, now: float) -> bool:
+    """Whether a rotation out of turn may help an account that does not sign in: not right after another one, and not
+    while Google wants to be asked less."""
+    if history.result == Rotation.THROTTLED:
+        return now >= due_at(history, name, 0.0)
+    return not now - SOONEST_S < history.attempted <= now
 
 
 def after(history: History, rotated: Rotated, now: float) -> History:

@@ -42,9 +42,15 @@ class Files(Shelf):
         return await asyncio.to_thread(self._version)
 
     def _version(self) -> str:
-        # A rename gives the name another inode: no two states look alike, however fast they follow.
-        stats = sorted((entry.name, entry.inode()) for entry in os.scandir(self._made()) if entry.name.endswith(_SUFFIX))
-        return repr(stats)
+        # Neither alone would do: inodes are used again, and clocks of file systems are coarse.
+        with os.scandir(self._made()) as entries:
+            return repr(
+                sorted(
+                    (entry.name, entry.inode(), entry.stat().st_mtime_ns)
+                    for entry in entries
+                    if entry.name.endswith(_SUFFIX)
+                )
+            )
 
     async def read(self) -> dict[str, bytes]:
         return await asyncio.to_thread(self._read)

@@ -31,6 +31,8 @@ class Live:
     client: Client
     site: Site
     gateway: Running
+    proxy_url: str
+    ca_file: Path
 
     @property
     def url(self) -> str:
@@ -47,33 +49,50 @@ Launch = Callable[..., AbstractAsyncContextManager[Live]]
 
 @pytest.fixture
 def launch(tmp_path: Path) -> Launch:
-    """`async with launch(accounts=2, settings={...}) as live`: accounts a, b, c, ... behind one proxy."""
+    """`async with launch(accounts=2, settings={...}) as live`: accounts a, b, c, ... behind one proxy, or those that are
+    given. `configured` are values of __Secure-1PSIDTS for the settings, by account, where the site has others. Every
+    launch of a test has the same state folder: a second one is a restart."""
 
     @asynccontextmanager
-    async def start(accounts: int = 1, settings: dict[str, Any] | None = None, **site: Any) -> AsyncIterator[Live]:
-        simulated = Site([Account(chr(97 + n), tier="pro") for n in range(accounts)], **{"pace_ms": 0, **site})
+    async def start(
+        accounts: int | list[Account] = 1,
+        settings: dict[str, Any] | None = None,
+        configured: dict[str, str] | None = None,
+        **site: Any,
+    ) -> AsyncIterator[Live]:
+        known = [Account(chr(97 + n), tier="pro") for n in range(accounts)] if isinstance(accounts, int) else accounts
+        simulated = Site(known, **{"pace_ms": 0, **site})
         async with Simulator(simulated) as simulator:
-            table = _table(simulated, simulator, tmp_path, settings or {})
+            table = _table(simulated, simulator, tmp_path, settings or {}, configured or {})
             made = Settings.model_validate(table)
             async with running(
                 made, ROOT, upstream=lambda s, d: GeminiWeb(s, d, simulated=True), simulated=True
             ) as gateway, aiohttp.ClientSession(gateway.url, headers={"Authorization": f"Bearer {KEY}"}) as http:
-                live = Live(Client(gateway, http, None), simulated, gateway)  # type: ignore[arg-type]
+                client = Client(gateway, http, None)  # type: ignore[arg-type]
+                live = Live(client, simulated, gateway, simulator.proxy_url, simulator.ca_file)
                 await live.ready()
                 yield live
 
     return start
 
 
-def _table(site: Site, simulator: Simulator, folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+def _table(
+    site: Site, simulator: Simulator, folder: Path, settings: dict[str, Any], configured: dict[str, str]
+) -> dict[str, Any]:
     accounts = [
-        {"name": a.name, "secure_1psid": a.psid, "secure_1psidts": a.psidts, "proxy": simulator.proxy_url}
+        {
+            "name": a.name,
+            "secure_1psid": a.psid,
+            "secure_1psidts": configured.get(a.name, a.psidts),
+            "proxy": simulator.proxy_url,
+        }
         for a in site.accounts
     ]
     table: dict[str, Any] = {
         "server": {"port": 0},
         "gateway": {"plugins": PLUGINS},
         "accounts": accounts,
+        "pool": {"guest_proxy": simulator.proxy_url},
         "upstream": {"ca_file": str(simulator.ca_file)},
         "state": {"dir": str(folder / "state")},
         "plugins": {
