@@ -11,7 +11,7 @@ COPY gateway/__init__.py gateway/version.py gateway/
 COPY config/ config/
 COPY watermark/ watermark/
 # Dependencies first: their layer is built again only when setup.cfg changes them.
-RUN /app/.venv/bin/pip install --no-cache-dir --disable-pip-version-check -e .[speed]
+RUN /app/.venv/bin/pip install --no-cache-dir --disable-pip-version-check -e .[speed,docs]
 COPY . .
 
 FROM ${PYTHON}

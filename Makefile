@@ -36,11 +36,11 @@ docs: $(VENV)/ready
 
 $(VENV)/ready: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[speed]
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[speed,docs]
 	touch $@
 
 $(VENV)/ready-test: $(VENV)/ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[speed,test]
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[speed,docs,test]
 	touch $@
 
 clean:

@@ -102,6 +102,7 @@ def _serve(options: argparse.Namespace) -> int:
             _say(f"gemini-gateway listens on {gateway.url}")
             for what, key in gateway.new_keys.items():
                 _say(f"made a new {what} (kept in {loaded.settings.state.dir}, shown only now): {key}")
+            _say(f"admin page: {gateway.page}")
             if not gateway.pool.accounts:
                 _say("no account yet: `python -m gateway accounts add`, or gateway.toml (README: your own account)")
             yield gateway
@@ -116,7 +117,8 @@ def _demo(options: argparse.Namespace) -> int:
             settings, root, upstream=lambda s, state: GeminiWeb(s, state, simulated=True), simulated=True
         ) as gateway:
             _say(f"DEMO: answers are SIMULATED by an offline Gemini site; nothing leaves this machine.\n"
-                 f"gemini-gateway listens on {gateway.url}   API key: {key}")
+                 f"gemini-gateway listens on {gateway.url}   API key: {key}\n"
+                 f"admin page: {gateway.page}")
             yield gateway
 
     return _until_told(start)

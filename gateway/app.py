@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from config.loader import ConfigError
 from config.settings import Settings
-from gateway import plugin_loader
+from gateway import openapi, plugin_loader
 from gateway.accounts import vault
 from gateway.accounts.catalogue import Catalogue
 from gateway.accounts.cookies import CookieStore
@@ -27,12 +27,16 @@ from gateway.accounts.shelf import Files, Shared
 from gateway.background import settle, spawn
 from gateway.calls import Calls
 from gateway.clock import steady
+from gateway.console.console import Console
+from gateway.console.pages import Pages
 from gateway.hooks import Hooks
 from gateway.hookspecs import Services
 from gateway.http.accounts import AccountsApi
 from gateway.http.admin import Admin
 from gateway.http.boundary import Boundary, expect_later, is_loopback
-from gateway.http.handlers import Choice, Handlers
+from gateway.http.handlers import Choice, Handlers, head_of
+from gateway.http.openapi import document as describe_accounts
+from gateway.http.session import SessionApi, Sessions
 from gateway.model import AccountChange
 from gateway.plugin_loader import LoadedPlugin
 from gateway.state.memory import MemoryStore
@@ -44,7 +48,6 @@ from gateway.wire.dialect import Dialect, anyone
 from gateway.wire.openai_chat import OpenAIChat
 
 log = logging.getLogger(__name__)
-STATIC = Path(__file__).parent.parent / "static"
 
 
 @dataclass(slots=True)
@@ -57,6 +60,13 @@ class Running:
     boundary: Boundary
     new_keys: dict[str, str]
     keeper: Keeper
+    sessions: Sessions
+
+    @property
+    def page(self) -> str:
+        """The admin page's address; where a key is needed, with the one-time token that opens it without. A browser does
+        not send what stands behind the #, so no log has it."""
+        return f"{self.url}/#token={self.sessions.link}" if self.sessions.link else f"{self.url}/"
 
 
 @asynccontextmanager
@@ -74,7 +84,10 @@ async def running(
     state_dir = state_folder(root / settings.state.dir)
     settings, new_keys = _with_keys(settings, state_dir)
     loaded = plugin_loader.load(settings, root) if plugins is None else list(plugins)
-    hooks = plugin_loader.bind(loaded, settings.gateway.hook_timeout_s)
+    sessions = Sessions(_admin_key(settings), is_open=is_loopback(settings.server.host))
+    console = Console(settings, sessions, loaded)
+    own = plugin_loader.from_instances([("page", console)])
+    hooks = plugin_loader.bind([*own, *loaded], settings.gateway.hook_timeout_s)
     dialects, routes = _registered(hooks)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(settle)
@@ -103,14 +116,23 @@ async def running(
         await stack.enter_async_context(hooks.lifespan(services))
         enrolment = Enrolment(link, cookies, settings.accounts, clock=pool.clock, needs_cookies=pool.signed_out)
         app, boundary = _application(
-            settings, hooks, pool, dialects, loaded, keeper=keeper, enrolment=enrolment, simulated=simulated
+            settings,
+            hooks,
+            pool,
+            dialects,
+            loaded,
+            keeper=keeper,
+            enrolment=enrolment,
+            simulated=simulated,
+            console=console,
+            sessions=sessions,
+            routes=[web.route(method, path, handler) for method, path, handler in routes],
         )
-        app.add_routes([web.route(method, path, handler) for method, path, handler in routes])
         url = await _listen(stack, app, boundary, settings)
         keeper.start()
         trimming = spawn(trim_for_ever(), "give memory back")
         stack.callback(trimming.cancel)
-        yield Running(url, pool, hooks, boundary, new_keys, keeper)
+        yield Running(url, pool, hooks, boundary, new_keys, keeper, sessions)
         boundary.stopping = True
 
 
@@ -210,6 +232,9 @@ def _application(
     keeper: Keeper,
     enrolment: Enrolment,
     simulated: bool,
+    console: Console,
+    sessions: Sessions,
+    routes: Sequence[web.RouteDef],
 ) -> tuple[web.Application, Boundary]:
     server = settings.server
     fallback: Dialect = next((d for d in dialects if d.name == "openai"), OpenAIChat())
@@ -234,7 +259,8 @@ def _application(
         handlers,
         boundary,
         fallback,
-        key=settings.admin.key.get_secret_value() if settings.admin.key else None,
+        key=_admin_key(settings),
+        sessions=sessions,
         is_open=local,
         why_not_ready=pool.why_not_ready,
         plugins=[plugin.name for plugin in loaded if not plugin.dormant],
@@ -242,19 +268,28 @@ def _application(
     )
     app = web.Application(middlewares=[boundary.middleware])
     app.on_response_prepare.append(boundary.dress)
-    app.add_routes(admin.routes())
+    plain = [
+        *admin.routes(),
+        *SessionApi(sessions, boundary, server, head_of=lambda request: head_of(request, fallback)).routes(),
+        *console.routes(admin, boundary, hooks, why_not_ready=pool.why_not_ready),
+        *routes,
+    ]
+    pages = Pages(lambda: openapi.document(dialects, _described(plain), describe_accounts()))
+    app.on_response_prepare.append(pages.dress)
+    app.add_routes(plain)
     app.add_routes(AccountsApi(pool, keeper, enrolment, server, authorise=admin.authorise).routes())
     for method, path, choices in _by_address(dialects):
         app.router.add_route(method, path, handlers.handler(choices), expect_handler=expect_later)
-    app.router.add_get("/", _page)
-    app.router.add_static("/static", STATIC, show_index=False, follow_symlinks=False)
+    app.add_routes(pages.routes())
     return app, boundary
 
 
-async def _page(request: web.Request) -> web.FileResponse:
-    """The front page. HEAD is answered too: one client sends it, without a key, before anything else."""
-    csp = "default-src 'none'; connect-src 'self'; script-src 'self'; style-src 'self'; frame-ancestors 'none'"
-    return web.FileResponse(STATIC / "index.html", headers={"Content-Security-Policy": csp})
+def _described(routes: Sequence[web.RouteDef]) -> list[openapi.Plain]:
+    return [(route.method, route.path, route.handler) for route in routes]
+
+
+def _admin_key(settings: Settings) -> str | None:
+    return settings.admin.key.get_secret_value() if settings.admin.key else None
 
 
 def _by_address(dialects: Sequence[Dialect]) -> list[tuple[str, str, list[Choice]]]:
