@@ -21,6 +21,7 @@ _CARD = ModelCard("gemini-2.5-flash", "Gemini 2.5 Flash", 1_000_000)
 _REPLY = Reply(text="Hello! How can I help?", reason=FinishReason.STOP, usage=Usage(3, 7, 0))
 _CREATED = 1_790_000_000
 _TAGS = {"gemini": "Gemini", "anthropic": "Anthropic", "simple": "Simple"}
+_ORDER = ("OpenAI", "Gemini", "Anthropic", "Simple", "Gateway", "Accounts", "Admin")
 _ERRORS: tuple[GatewayError, ...] = (
     InvalidRequest("messages: is required", param="messages"),
     Unauthenticated("The API key is not known here"),
@@ -56,6 +57,7 @@ def document(dialects: Iterable[Dialect], plain: Iterable[Plain], accounts: Mapp
         "openapi": "3.1.0",
         "info": {"title": "Gemini gateway", "version": __version__, "description": _DESCRIPTION},
         "servers": [{"url": "/"}],
+        "tags": [{"name": name} for name in _ORDER],
         "security": [{"key": []}, {"googleKey": []}, {"anthropicKey": []}],
         "paths": dict(sorted(paths.items())),
         "components": {
