@@ -22,8 +22,8 @@ from gateway.accounts.cookies import CookieStore
 from gateway.accounts.enrolment import Enrolment
 from gateway.accounts.keeping import Keeper
 from gateway.accounts.pool import Pool
-from gateway.allocator import trim_for_ever
 from gateway.accounts.shelf import Files, Shared
+from gateway.allocator import trim_for_ever
 from gateway.background import settle, spawn
 from gateway.calls import Calls
 from gateway.clock import steady
@@ -39,6 +39,7 @@ from gateway.http.openapi import document as describe_accounts
 from gateway.http.session import SessionApi, Sessions
 from gateway.model import AccountChange
 from gateway.plugin_loader import LoadedPlugin
+from gateway.state.keys import book_of
 from gateway.state.memory import MemoryStore
 from gateway.state.redis import RedisStore
 from gateway.state.store import StateStore
@@ -107,6 +108,7 @@ async def running(
             root=root,
             state_dir=state_dir,
             state=store,
+            keys=book_of(store, settings.state.url, state_dir),
             simulated=simulated,
             local=is_loopback(settings.server.host),
             accounts=pool.views,

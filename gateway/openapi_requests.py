@@ -81,6 +81,9 @@ _ANTHROPIC = _object(
     thinking=_OBJECT,
     stop_sequences={"type": "array", "items": _TEXT},
 )
+_ANTHROPIC_COUNT = _object(
+    ("model", "messages"), model=_MODEL, messages=_LIST, system={"oneOf": [_TEXT, _LIST]}, tools=_LIST
+)
 _ANTHROPIC_EXAMPLE = {**_CHAT_EXAMPLE, "max_tokens": 1024}
 _RESPONSES = _object(
     ("model", "input"),
@@ -145,7 +148,9 @@ REQUESTS: dict[tuple[str, str], Asked] = {
         {"fox": {"instances": [{"prompt": "A red fox"}], "parameters": {"sampleCount": 1}}},
     ),
     ("anthropic", "/v1/messages"): Asked("Chat (Anthropic)", _ANTHROPIC, {"hello": _ANTHROPIC_EXAMPLE}, streams=True),
-    ("anthropic", "/v1/messages/count_tokens"): Asked("Count tokens (Anthropic)", _ANTHROPIC, {"hello": _CHAT_EXAMPLE}),
+    ("anthropic", "/v1/messages/count_tokens"): Asked(
+        "Count tokens (Anthropic)", _ANTHROPIC_COUNT, {"hello": _CHAT_EXAMPLE}
+    ),
     ("openai_responses", "/v1/responses"): Asked(
         "Responses (OpenAI)", _RESPONSES, {"hello": _RESPONSES_EXAMPLE}, streams=True
     ),

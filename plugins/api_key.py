@@ -19,7 +19,7 @@ from config.settings import Key as KeyValue
 from gateway.errors import Overloaded, RateLimited, Unauthenticated
 from gateway.hookspecs import Services, hookimpl
 from gateway.model import Principal, RequestHead
-from gateway.state.keys import FRESH_S, KeyBook, StoredKey, book_of
+from gateway.state.keys import FRESH_S, KeyBook, StoredKey
 from gateway.state.store import StateAway
 
 _MOST_FAILURES, _FAILURE_SPAN_S, _MOST_PEERS = 30, 60.0, 10_000
@@ -69,7 +69,7 @@ class Plugin:
 
     @hookimpl
     async def lifespan(self, gateway: Services) -> AsyncIterator[None]:
-        self._made = book_of(gateway.state, gateway.settings.state.url, gateway.state_dir)
+        self._made = gateway.keys
         yield
 
     @hookimpl

@@ -26,7 +26,6 @@ from gateway.http.boundary import Boundary
 from gateway.http.session import Sessions
 from gateway.model import AccountView, Call, Image, Outcome, Principal, RequestHead
 from gateway.plugin_loader import LoadedPlugin
-from gateway.state.keys import book_of
 from gateway.version import __version__
 
 # A name that no API key can have.
@@ -95,7 +94,7 @@ class Console:
             stopping=lambda: boundary.stopping,
         )
         keys = KeysApi(
-            book_of(services.state, self._settings.state.url, services.state_dir),
+            services.keys,
             services.state,
             self._journal,
             self._settings.server,
