@@ -30,9 +30,8 @@ Colour = Literal["sync", "coroutine", "async generator"]
 @dataclass(frozen=True, slots=True)
 class Services:
     """What a plugin may use of the running gateway. `root` is the folder of gateway.toml; `local` says that it listens
-    on loopback only; `keys` are the API keys made at run time;
-    `accounts` and `queued` look at the pool now; `hook_errors` maps (plugin, hook) to how often it
-    raised."""
+    on loopback only; `keys` are the API keys made at run time; `accounts` and `queued` look at the pool now; `hook_errors`
+    maps (plugin, hook) to how often it raised."""
 
     settings: Settings
     root: Path

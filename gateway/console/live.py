@@ -19,6 +19,7 @@ TICK_S = 1.0
 LONGEST_S = 60.0
 _MOST_STREAMS = 50
 _AGAIN_MS = 300
+_CLIENT_LEFT = 499
 
 
 class Topic:
@@ -67,6 +68,8 @@ class Live:
         self._open += 1
         try:
             return await self._follow(request, names)
+        except ConnectionError:
+            return web.Response(status=_CLIENT_LEFT)
         finally:
             self._open -= 1
 
