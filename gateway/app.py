@@ -22,8 +22,8 @@ from gateway.accounts.cookies import CookieStore
 from gateway.accounts.enrolment import Enrolment
 from gateway.accounts.keeping import Keeper
 from gateway.accounts.pool import Pool
-from gateway.allocator import trim_for_ever
 from gateway.accounts.shelf import Files, Shared
+from gateway.allocator import trim_for_ever
 from gateway.background import settle, spawn
 from gateway.calls import Calls
 from gateway.clock import steady
