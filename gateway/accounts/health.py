@@ -127,8 +127,10 @@ def succeeded(health: Health, model_id: str, now: float) -> Health:
     return replace(health, state=State.READY, reason="", until=0.0, strikes=0, models=models)
 
 
-def failed(health: Health, error: UpstreamError, model_id: str, now: float) -> Health:
+def failed(health: Health, error: GatewayError, model_id: str, now: float) -> Health:
     """A call failed with `error`, or (without a model) signing in did."""
+    if not isinstance(error, UpstreamError):
+        return health
     row = failure_of(error)
     if row.takes == "egress":
         return health

@@ -148,6 +148,9 @@ class Keeper:
 
     def _adapt(self, account: Account, member: Member) -> None:
         before, cookies = account.settings, account.synced
+        if (before.proxy, before.language) != (member.settings.proxy, member.settings.language):
+            self.sign_in(self._pool.replace(account, member))
+            return
         if member.settings != before or member.source != account.source:
             self._pool.adapt(account, member)
         account.history = member.history
@@ -160,10 +163,8 @@ class Keeper:
         elif account.health.state is State.DISABLED:
             self._pool.set(account, Health())
             self.sign_in(account)
-        elif (
-            member.cookies.psid != cookies.psid
-            or (member.cookies != cookies and account.health.state is State.EXPIRED)
-            or member.settings.proxy != before.proxy
+        elif member.cookies.psid != cookies.psid or (
+            member.cookies != cookies and account.health.state is State.EXPIRED
         ):
             self.sign_in(account, anew=True)
 
@@ -197,6 +198,8 @@ class Keeper:
         running = account.signing_in if _runs(account.signing_in) else None
         if running is None or anew:
             account.signing_in = spawn(self._signing_in(account, running), f"sign in {account.name}")
+            # Calls wait for this task: they may go on, or give up, when it has ended.
+            account.signing_in.add_done_callback(lambda _: self._pool.serve_waiting())
 
     async def _signing_in(self, account: Account, first: asyncio.Task[None] | None = None) -> None:
         if first is not None:
@@ -211,7 +214,6 @@ class Keeper:
         else:
             if not account.is_out:
                 self._pool.welcome(account, profile)
-        self._pool.serve_waiting()
 
     async def _not_signed_in(self, account: Account, error: UpstreamError) -> None:
         log.warning("account %s cannot sign in: %s", account.name, error.message)

@@ -88,26 +88,38 @@ class Pool:
         return account
 
     def adapt(self, account: Account, member: Member) -> None:
-        """Let other settings hold for an account. Calls that it answers go on to their end as they are."""
-        before, account.settings = account.settings, member.settings
+        """Let other settings hold for an account: those that need no other connection."""
+        account.settings = member.settings
         account.source = member.source
         account.capacity = self._capacity(member)
-        if (before.proxy, before.language) != (member.settings.proxy, member.settings.language):
-            spawn(account.upstream.close(), "close a replaced account")
-            account.upstream = self._upstream.account(member.settings)
-            account.upstream.use(member.cookies)
-            account.egress = self._egress(account.upstream.egress)
         self.serve_waiting()
 
+    def replace(self, account: Account, member: Member) -> Account:
+        """Another account in the place of one, where the connection has to be another."""
+        place = self._accounts.index(account)
+        self._retire(account)
+        fresh = self.join(member)
+        self._accounts.remove(fresh)
+        self._accounts.insert(place, fresh)
+        return fresh
+
     def leave(self, account: Account) -> None:
-        """Take an account out. Calls that it answers go on to their end."""
+        """Take an account out."""
+        self._retire(account)
+        self._changed(AccountChange(account.name, str(account.health.state), "removed", "taken out of the pool"))
+        self.serve_waiting()
+
+    def _retire(self, account: Account) -> None:
+        """Let the account answer what it answers now, and nothing else."""
         account.removed = True
         self._accounts.remove(account)
         if account.signing_in is not None:
             account.signing_in.cancel()
-        spawn(account.upstream.close(), "close a removed account")
-        self._changed(AccountChange(account.name, str(account.health.state), "removed", "taken out of the pool"))
-        self.serve_waiting()
+        self._close_when_idle(account)
+
+    def _close_when_idle(self, account: Account) -> None:
+        if account.removed and not account.in_flight:
+            spawn(account.upstream.close(), "close a retired account")
 
     def switch_off(self, account: Account) -> None:
         """Let the account serve no further call."""
@@ -228,6 +240,7 @@ class Pool:
 
     def _release(self, account: Account) -> None:
         account.in_flight -= 1
+        self._close_when_idle(account)
         self.serve_waiting()
 
     def serve_waiting(self) -> None:

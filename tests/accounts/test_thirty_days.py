@@ -94,6 +94,8 @@ class World:
         await self.keeper.open()
         self.keeper.start(ticking=False)
         await self.keeper.settled()
+        await self.keeper.tick()
+        await self.keeper.settled()
 
     async def kill(self) -> None:
         """SIGKILL: nothing that the process still wants to do happens."""

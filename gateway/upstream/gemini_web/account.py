@@ -63,6 +63,7 @@ class WebAccount:
         self._tokens: Tokens | None = None
         self._offers: tuple[Offer, ...] = ()
         self._idle: list[Client] = []
+        self._closed = False
         self._active_at = 0.0
         self._checked_at = 0.0
 
@@ -280,6 +281,8 @@ class WebAccount:
 
     def _after(self, client: Client, reader: ReplyReader) -> None:
         """What may wait until the caller has the answer."""
+        if self._closed:
+            return
         if self._settings.gateway.chat == "delete" and reader.cid:
             spawn(self._side_call(lambda client: client.delete_chat(reader.cid)), "delete a finished chat")
         now = time.monotonic()
@@ -309,6 +312,7 @@ class WebAccount:
             await self._idle.pop().close()
 
     async def close(self) -> None:
+        self._closed = True
         await self._drop_idle()
         if self._transfers is not None:
             await self._transfers.close()  # type: ignore[no-untyped-call]
