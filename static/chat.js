@@ -141,6 +141,7 @@ export const chat = (root, models, kept) => {
     else kept.messages.pop();
     shown.tools.append(button(t("Copy"), () => copy(shown.state.text, t("Copied")), { glyph: "copy", kind: "quiet small" }),
       button(t("Show as code"), () => showSnippets(chatSnippets(request)), { glyph: "code", kind: "quiet small" }));
+    follow();
     kept.ready?.();
   };
   kept.ready = ready;

@@ -47,7 +47,8 @@ export default async (root) => {
   const cards = plugins.map((plugin, i) => pluginCard(plugin, i + 1));
   const filter = h("input", { type: "search", placeholder: t("Filter settings"), "aria-label": t("Filter settings") });
   const changed = h("input", { type: "checkbox" });
-  const blocks = sections.map((section) => ({ section, element: h("section", { class: "card" }, h("h3", {}, h("code", {}, `[${section.name}]`)), h("p", { class: "muted" }, section.about), settingsTable(section.settings)) }));
+  const wide = matchMedia("(min-width: 641px)").matches;
+  const blocks = sections.map((section) => ({ section, element: h("details", { class: "card section", open: wide }, h("summary", {}, h("h3", {}, h("code", {}, `[${section.name}]`)), h("span", { class: "muted" }, section.about)), settingsTable(section.settings)) }));
   const sift = () => {
     const word = filter.value.trim().toLowerCase();
     for (const { section, element } of blocks) {
@@ -57,6 +58,7 @@ export default async (root) => {
         shown += !row.hidden;
       });
       element.hidden = !shown;
+      element.open = wide || word !== "" || changed.checked;
     }
   };
   filter.addEventListener("input", sift);

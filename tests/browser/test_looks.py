@@ -18,7 +18,7 @@ VIEWS = {
     "accounts": ".account",
     "playground": ".composer",
     "keys": ".keys tbody tr",
-    "plugins": "section .settings",
+    "plugins": ".section",
     "logs": ".line",
 }
 
