@@ -3,7 +3,6 @@ request end, and the pictures of its own tries as they came."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -33,16 +32,18 @@ OPERATOR = Principal("admin page")
 
 
 class Console:
-    """Made before the hooks are bound; `routes` once the rest is there."""
+    """Made before the hooks are bound; `routes` once the rest is there. A reload makes another one: what must outlast it
+    (who is signed in, what happened) comes from outside."""
 
-    def __init__(self, settings: Settings, sessions: Sessions, loaded: Sequence[LoadedPlugin]) -> None:
+    def __init__(
+        self, settings: Settings, sessions: Sessions, loaded: Sequence[LoadedPlugin], *, journal: Journal, originals: Originals
+    ) -> None:
         self._settings = settings
         self._sessions = sessions
         self._loaded = loaded
-        self._journal = Journal()
-        self._originals = Originals()
+        self._journal = journal
+        self._originals = originals
         self._services: Services | None = None
-        self._started = time.monotonic()
         self._why_not: Callable[[], str | None] = lambda: None
         self._hooks: Hooks | None = None
 
@@ -51,7 +52,6 @@ class Console:
     @hookimpl
     async def lifespan(self, gateway: Services) -> AsyncIterator[None]:
         self._services = gateway
-        self._sessions.use(gateway.state)
         yield
 
     @hookimpl
@@ -128,7 +128,7 @@ class Console:
             "serving": why_not is None,
             "reason": why_not,
             "version": __version__,
-            "uptime_s": round(time.monotonic() - self._started),
+            "uptime_s": round(self._journal.uptime_s),
             "simulated": services.simulated,
             "accounts": [_in_short(view) for view in views],
             "states": Counter(view.state for view in views),

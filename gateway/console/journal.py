@@ -59,6 +59,7 @@ class Journal:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
+        self._begun = clock()
         self._buckets: dict[int, Bucket] = {}
         self._lines: deque[tuple[int, dict[str, Any]]] = deque(maxlen=_MOST_LINES)
         self._failures: deque[dict[str, Any]] = deque(maxlen=_MOST_FAILURES)
@@ -90,6 +91,11 @@ class Journal:
         use.errors += outcome.error is not None
         use.tokens += outcome.usage.total
         use.last = now
+
+    @property
+    def uptime_s(self) -> float:
+        """Seconds since the start."""
+        return self._clock() - self._begun
 
     # --- looking --------------------------------------------------------------------------------------------------
 

@@ -39,25 +39,26 @@ class _Session:
 
 
 class Sessions:
-    """`key` is the admin key; None where `is_open`. `store` must be set before the first request."""
+    """`store` keeps them. Say who may sign in by `guard` before the first request, and again when that changes."""
 
-    def __init__(self, key: str | None, *, is_open: bool, clock: Callable[[], float] = time.monotonic) -> None:
-        self._key = key.encode("utf-8", "surrogateescape") if key else None
-        self.is_open = self._key is None and is_open
+    def __init__(self, store: StateStore, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
         self._clock = clock
-        self._store: StateStore | None = None
+        self._key: bytes | None = None
+        self.is_open = False
         self._open_token = secrets.token_urlsafe(24)
-        self._link = secrets.token_urlsafe(24) if self._key is not None else None
+        self._link: str | None = secrets.token_urlsafe(24)
         self._link_until = clock() + LINK_S
 
-    def use(self, store: StateStore) -> None:
-        """Keep sessions in `store`."""
-        self._store = store
+    def guard(self, key: str | None, *, is_open: bool) -> None:
+        """`key` is the admin key from now on; without one, `is_open` says whether everybody here may look."""
+        self._key = key.encode("utf-8", "surrogateescape") if key else None
+        self.is_open = self._key is None and is_open
 
     @property
     def link(self) -> str | None:
         """What opens the page once without the key; None when there is no key, or it was used."""
-        return self._link if self._clock() < self._link_until else None
+        return self._link if self._key is not None and self._clock() < self._link_until else None
 
     # --- signing in and out ---------------------------------------------------------------------------------------
 
@@ -74,7 +75,7 @@ class Sessions:
         cookie, session = secrets.token_urlsafe(32), _Session(secrets.token_urlsafe(24), self._fingerprint())
         value = orjson.dumps({"csrf": session.csrf, "key": session.key})
         try:
-            await self._records().put(_record(cookie), value, seconds=SESSION_S)
+            await self._store.put(_record(cookie), value, seconds=SESSION_S)
         except StateAway as exc:
             raise Overloaded("Nobody can sign in now", retry_after=5, hint=str(exc)) from exc
         return cookie, session.csrf
@@ -82,13 +83,13 @@ class Sessions:
     async def end(self, cookie: str) -> None:
         """Forget the session."""
         try:
-            await self._records().delete(_record(cookie))
+            await self._store.delete(_record(cookie))
         except StateAway as exc:
             raise Overloaded("The session cannot be ended now", retry_after=5, hint=str(exc)) from exc
 
     async def count_try(self, peer: str) -> None:
         """Raises RateLimited for an address that tried too often."""
-        wait = await self._records().take([Window(f"{_TRIES.key}:{peer}", _TRIES.limit, _TRIES.seconds)])
+        wait = await self._store.take([Window(f"{_TRIES.key}:{peer}", _TRIES.limit, _TRIES.seconds)])
         if wait > 0:
             raise RateLimited(f"Too many attempts, try again in {wait:.0f} s", retry_after=wait)
 
@@ -128,7 +129,7 @@ class Sessions:
         if not cookie:
             return None
         try:
-            value = await self._records().get(_record(cookie))
+            value = await self._store.get(_record(cookie))
         except StateAway as exc:
             raise Overloaded("The session cannot be checked now", retry_after=5, hint=str(exc)) from exc
         session = _Session(**orjson.loads(value)) if value else None
@@ -137,10 +138,6 @@ class Sessions:
     def _fingerprint(self) -> str:
         """Of the admin key: with another key, old sessions are over."""
         return hashlib.sha256(b"session" + (self._key or b"")).hexdigest()[:16]
-
-    def _records(self) -> StateStore:
-        assert self._store is not None
-        return self._store
 
 
 def cookie_name(head: RequestHead) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.http.session import LINK_S, Sessions
+from gateway.state.memory import MemoryStore
 from gateway.testing import Client, make_client
 from plugins.api_key import Plugin as ApiKey
 from plugins.api_key import Settings as ApiKeySettings
@@ -77,7 +78,9 @@ async def test_the_link_of_the_console_opens_once(client: Client) -> None:
 
 def test_the_link_of_the_console_ends_by_itself() -> None:
     now = [0.0]
-    sessions = Sessions(KEY, is_open=True, clock=lambda: now[0])
+    sessions = Sessions(MemoryStore(), lambda: now[0])
+    assert sessions.link is None
+    sessions.guard(KEY, is_open=True)
     assert sessions.link is not None
     now[0] = LINK_S
     assert sessions.link is None
