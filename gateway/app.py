@@ -108,7 +108,7 @@ async def running(
         app.add_routes([web.route(method, path, handler) for method, path, handler in routes])
         url = await _listen(stack, app, boundary, settings)
         keeper.start()
-        trimming = spawn(trim_for_ever(), "give memory back")
+        trimming = spawn(trim_for_ever(), "give memory back", endless=True)
         stack.callback(trimming.cancel)
         yield Running(url, pool, hooks, boundary, new_keys, keeper)
         boundary.stopping = True
