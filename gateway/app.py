@@ -132,7 +132,7 @@ async def running(
         )
         url = await _listen(stack, app, boundary, settings)
         keeper.start()
-        trimming = spawn(trim_for_ever(), "give memory back")
+        trimming = spawn(trim_for_ever(), "give memory back", endless=True)
         stack.callback(trimming.cancel)
         yield Running(url, pool, hooks, boundary, new_keys, keeper, sessions)
         boundary.stopping = True

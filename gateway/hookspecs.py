@@ -135,8 +135,8 @@ class Specs:
     @hookspec
     async def choose_account(self, call: Call, accounts: Sequence[AccountView]) -> str | None:
         """Say by its name which of `accounts` gets the call, and why in `call.route`. All of them are free, may serve
-        this caller, and have the model asked for. Asked before every attempt for which there is a choice; a call that
-        waited for an account gets the one that becomes free. None, a name that is not among them or that somebody else
+        this caller, and have the model asked for. Asked before every attempt for which some account is free; a call
+        that waited gets the one that becomes free. None, a name that is not among them or that somebody else
         took meanwhile: the least busy one serves. An exception skips the plugin."""
 
     @hookspec

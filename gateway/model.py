@@ -141,7 +141,7 @@ class Tried:
 class Call:
     """One question on its way. Dialects make it, `prepare_call` plugins may return a changed one, and the pool and the
     upstream write down what became of it (`account`, `route`: why that one, `served_model`, `guest`). Plugins keep their
-    own under `extras[NAME]`."""
+    own under `extras[NAME]`, and put headers for the caller into `reply_headers` before the first content."""
 
     id: str
     created: int
@@ -169,6 +169,7 @@ class Call:
     route: str = ""
     served_model: str | None = None
     guest: bool = False
+    reply_headers: dict[str, str] = field(default_factory=dict)
     extras: dict[str, Any] = field(default_factory=dict)
 
 

@@ -157,6 +157,12 @@ def needs_settings(file: Path) -> bool:
     return False
 
 
+def settings_model(name: str, file: Path) -> type[BaseModel] | None:
+    """The Settings of a plugin's file, for its documentation."""
+    model: type[BaseModel] | None = getattr(_import(name, file), "Settings", None)
+    return model
+
+
 def _is_required(value: ast.expr) -> bool:
     """`Field(...)`, or `Field(description=...)` with neither a default nor a default_factory."""
     if not isinstance(value, ast.Call):

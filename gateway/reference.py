@@ -26,8 +26,10 @@ PLUGINS = (
     "rate_limit",
     "structured_output",
     "retry",
+    "quota_routing",
     "openai_api",
     "gemini_api",
+    "alerts",
 )
 _INTRO = """\
 # The gateway's configuration. Every setting is here with its default; remove a `#` to change it.
@@ -50,7 +52,9 @@ def gateway_toml() -> str:
     for plugin in PLUGINS:
         model = _plugin_settings(plugin)
         if model is not None:
-            lines += [f"[plugins.{plugin}]", *_toml_lines(plugin, model), ""]
+            # A table that stands here wakes the plugin: of one that needs settings it is shown, and no more.
+            needed = any(field.is_required() for field in model.model_fields.values())
+            lines += [f"{'# ' if needed else ''}[plugins.{plugin}]", *_toml_lines(plugin, model), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -106,6 +110,8 @@ def _sections() -> Iterator[tuple[str, type[BaseModel]]]:
 def _plugin_settings(name: str) -> type[BaseModel] | None:
     settings = Settings.model_validate({"gateway": {"plugins": [name]}})
     (plugin,) = plugin_loader.load(settings, ROOT)
+    if plugin.dormant:
+        return plugin_loader.settings_model(name, plugin_loader.SHIPPED / f"{name}.py")
     return type(plugin.settings) if plugin.settings is not None else None
 
 

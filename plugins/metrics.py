@@ -6,17 +6,17 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections import Counter as Count
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import cache
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from gateway.hookspecs import Routes, Services, hookimpl
-from gateway.model import AccountChange, Call, Outcome
+from gateway.model import AccountChange, AccountView, Call, Outcome
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _STATES = ("starting", "ready", "cooling", "expired", "rejected", "disabled")
@@ -100,6 +100,7 @@ class Plugin:
         for view in views:
             leases.add_metric([view.name], view.in_flight)
         yield leases
+        yield from _of_accounts(views)
         yield GaugeMetricFamily("gateway_queue", "Calls that wait for an account", value=gateway.queued())
         errors = GaugeMetricFamily("gateway_plugin_errors", "Exceptions by plugin and hook", labels=["plugin", "hook"])
         for (plugin, hook), count in gateway.hook_errors().items():
@@ -144,6 +145,33 @@ class Plugin:
                 return web.Response(status=401, text="The metrics key is needed\n", headers=hint)
         body = await asyncio.to_thread(generate_latest, self._registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _of_accounts(views: Sequence[AccountView]) -> Iterator[Metric]:
+    """What is known of each account; times are seconds since 1970, of what has not happened there is no sample."""
+    times = (
+        ("last_success", "Last answer that went well", "last_success"),
+        ("cookies_entered", "When a person brought the cookies", "cookies_entered"),
+        ("cookies_renewed", "When Google last renewed the cookies", "cookies_renewed"),
+        ("attention", "When the account will probably need new cookies", "attention_by"),
+        ("cooldown", "Until when the account is left out", "cooldown_until"),
+    )
+    for name, help_text, field in times:
+        gauge = GaugeMetricFamily(f"gateway_account_{name}_timestamp_seconds", help_text, labels=["account"])
+        for view in views:
+            if (value := getattr(view, field)) is not None:
+                gauge.add_metric([view.name], value)
+        yield gauge
+    used = GaugeMetricFamily("gateway_account_used_ratio", "Used share of a usage window", labels=["account", "window"])
+    rotations = CounterMetricFamily(
+        "gateway_account_rotations", "Attempts to renew cookies, by result", labels=["account", "result"]
+    )
+    for view in views:
+        for window in view.usage:
+            used.add_metric([view.name, window.name], window.used)
+        for result, count in view.rotations.items():
+            rotations.add_metric([view.name, result], count)
+    yield from (used, rotations)
 
 
 class _Live:

@@ -71,7 +71,7 @@ class Keeper:
         self._serving = True
         for account in self._pool.accounts:
             self.sign_in(account)
-        self._loop = spawn(self._run(), "keep the accounts alive") if ticking else None
+        self._loop = spawn(self._run(), "keep the accounts alive", endless=True) if ticking else None
 
     async def close(self) -> None:
         """Stop. What was learned last is written down."""

@@ -19,7 +19,7 @@ from gateway.accounts.queue import Queue
 from gateway.accounts.roster import Member
 from gateway.background import spawn
 from gateway.errors import AccountExhausted, EgressBlocked, UpstreamError
-from gateway.model import AccountChange, AccountView, Call, Event
+from gateway.model import AccountChange, AccountView, Call, Event, Finished
 from gateway.upstream.protocol import Offer, Profile, Upstream
 from gateway.wire.dialect import ModelCard
 
@@ -31,7 +31,7 @@ NO_ACCOUNT = "no account is configured: paste the cookies of one into POST /api/
 
 class Pool:
     """The accounts, once `join` brought them. `clock` gives seconds since 1970; `changed` is told when an account changes
-    state; `advice` is asked which of several free accounts a call should get; `troubled` is told of every failure of an
+    state; `advice` is asked which of the free accounts a call should get; `troubled` is told of every failure of an
     account, and the id of the model (none: it was signing in)."""
 
     def __init__(
@@ -150,6 +150,10 @@ class Pool:
         try:
             async with aclosing(account.upstream.generate(call, offer)) as events:
                 async for event in events:
+                    if isinstance(event, Finished):
+                        # Not behind the loop: who has the whole answer asks for nothing more.
+                        account.last_success = self.clock()
+                        self.set(account, rules.succeeded(account.health, offer.id, account.last_success))
                     yield event
         except UpstreamError as exc:
             call.tried.accounts.add(account.name)
@@ -157,9 +161,6 @@ class Pool:
                 call.tried.egresses.add(account.egress.name)
             self.blame(account, exc, offer.id)
             raise
-        else:
-            account.last_success = self.clock()
-            self.set(account, rules.succeeded(account.health, offer.id, account.last_success))
         finally:
             self._release(account)
 
@@ -209,7 +210,7 @@ class Pool:
         model = self.catalogue.find(call.model, self._all_offers())
         call.route = ""
         free = self._chooser.free(self._accounts, call, model)
-        if len(free) > 1 and self._advice is not None:
+        if free and self._advice is not None:
             advised = await self._advice(call, [self.view(choice.account) for choice in free])
             # While it thought about it, others may have taken what was free.
             free = self._chooser.free(self._accounts, call, model)

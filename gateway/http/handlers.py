@@ -202,6 +202,8 @@ class Handlers:
             headers["x-gateway-guest"] = "true"
         if call.ignored:
             headers["x-gateway-ignored"] = ", ".join(call.ignored)
+        for name, value in call.reply_headers.items():
+            headers[name] = _header_safe(value)
         return headers
 
     # --- models ---------------------------------------------------------------------------------------------------

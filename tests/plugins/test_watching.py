@@ -9,7 +9,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.errors import UpstreamUnavailable
-from gateway.testing import Client, Script, make_client
+from gateway.model import UsageWindow
+from gateway.testing import Client, Script, ScriptedUpstream, make_client
+from gateway.upstream.protocol import Allowance, Rotation
 from plugins import access_log, metrics, model_aliases
 
 
@@ -104,3 +106,23 @@ async def test_tools_get_the_names_that_they_ask_for(asked: str, served: str) ->
     async with make_client(plugins=[("model_aliases", model_aliases.Plugin(aliases))]) as client:
         assert (await client.chat("hello", model=asked)).status == 200
         assert client.upstream.asked[0][1].model == served
+
+
+async def test_what_is_known_of_each_account_is_measured() -> None:
+    allowance = Allowance((UsageWindow("5h", 0.25), UsageWindow("week", 0.5)))
+    upstream = ScriptedUpstream(rotations={"a": [Rotation.RENEWED]}, allowances={"a": allowance})
+    async with make_client(plugins=[counting()], upstream=upstream) as client:
+        keeper = client.gateway.keeper
+        await keeper.settled()
+        await keeper.rotate(client.gateway.pool.accounts[0])
+        await keeper.tick()
+        await keeper.settled()
+        await client.chat("hello")
+        found = await scraped(client)
+        now = client.gateway.pool.clock()
+    assert found["gateway_account_used_ratio", "a", "5h"] == 0.25
+    assert found["gateway_account_used_ratio", "a", "week"] == 0.5
+    assert found["gateway_account_rotations_total", "a", "renewed"] == 1
+    for name in ("last_success", "cookies_entered", "cookies_renewed"):
+        assert 0 <= now - found[f"gateway_account_{name}_timestamp_seconds", "a"] < 60
+    assert ("gateway_account_attention_timestamp_seconds", "a") not in found
