@@ -17,6 +17,7 @@ from gateway.model import (
     Event,
     Finished,
     FinishReason,
+    ImageReady,
     Reply,
     RequestHead,
     TextDelta,
@@ -24,7 +25,7 @@ from gateway.model import (
     ToolCall,
     Usage,
 )
-from gateway.wire import anthropic_input, sse
+from gateway.wire import anthropic_input, media, sse
 from gateway.wire.dialect import ModelCard, Request, Route
 from gateway.wire.fields import Fields, bad, model_name, stop_words
 
@@ -47,6 +48,7 @@ _STOP = {
     FinishReason.REFUSED: "refusal",
     FinishReason.TOOLS: "tool_use",
 }
+_TEXT: Mapping[str, Any] = {"text": "", "citations": None}
 _PING = b'event: ping\ndata: {"type":"ping"}\n\n'
 
 
@@ -105,7 +107,7 @@ class Anthropic:
         stream = _stream(call)
         match event:
             case TextDelta(text):
-                return stream.into("text", {"text": "", "citations": None}) + stream.delta("text_delta", "text", text)
+                return stream.into("text", _TEXT) + stream.delta("text_delta", "text", text)
             case ThoughtDelta(text) if call.show_thoughts:
                 opened = stream.into("thinking", {"thinking": "", "signature": ""})
                 stream.thoughts.update(text.encode("utf-8", "replace"))
@@ -113,6 +115,8 @@ class Anthropic:
             case ToolCall():
                 opened = stream.open("tool_use", _tool_use(event) | {"input": {}})
                 return opened + stream.delta("input_json_delta", "partial_json", event.arguments or "{}")
+            case ImageReady(image):
+                return stream.into("text", _TEXT) + stream.delta("text_delta", "text", "\n\n" + media.markdown(image))
             case Finished():
                 return stream.close() + _end(event)
             case _:
@@ -129,8 +133,9 @@ class Anthropic:
         if reply.thoughts and call.show_thoughts:
             seen = hashlib.sha256(reply.thoughts.encode("utf-8", "replace"))
             content.append({"type": "thinking", "thinking": reply.thoughts, "signature": _signature(seen)})
-        if reply.text or not (reply.tool_calls or content):
-            content.append({"type": "text", "text": reply.text, "citations": None})
+        text = "\n\n".join(filter(None, [reply.text, *map(media.markdown, reply.images)]))
+        if text or not (reply.tool_calls or content):
+            content.append({"type": "text", **_TEXT, "text": text})
         content += [{"type": "tool_use", **_tool_use(tool)} for tool in reply.tool_calls]
         return sse.dumps(_message(call, content, _reason(reply), reply.stop_word, reply.usage))
 
@@ -185,11 +190,11 @@ class _Stream:
     kind: str = ""
     thoughts: Any = field(default_factory=hashlib.sha256)
 
-    def into(self, kind: str, block: dict[str, Any]) -> bytes:
+    def into(self, kind: str, block: Mapping[str, Any]) -> bytes:
         """Open a block of `kind`, unless that is what is open."""
         return b"" if self.kind == kind else self.open(kind, block)
 
-    def open(self, kind: str, block: dict[str, Any]) -> bytes:
+    def open(self, kind: str, block: Mapping[str, Any]) -> bytes:
         """Open a new block of `kind`."""
         closed = self.close()
         self.index, self.kind = self.index + 1, kind

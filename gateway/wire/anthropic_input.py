@@ -96,7 +96,7 @@ class Conversation:
         content = self._content(fields, "content") if fields.get("content") is not None else ()
         text = "\n".join(part.text for part in content if isinstance(part, Text))
         yield ToolResult(identity, self._names.get(identity, ""), text, fields.flag("is_error"))
-        yield from (part for part in content if isinstance(part, Blob))
+        yield from (part for part in content if not isinstance(part, Text))
 
     def _document(self, fields: Fields) -> Iterator[Part]:
         about = [text for name in ("title", "context") if (text := fields.text(name))]

@@ -207,7 +207,7 @@ class Conversation:
         identity = _needed(fields, "call_id", most=200)
         content = self._content(fields, "output") if fields.get("output") is not None else ()
         text = "\n".join(part.text for part in content if isinstance(part, Text))
-        files = [part for part in content if isinstance(part, Blob)]
+        files = [part for part in content if not isinstance(part, Text)]
         self._add("user", ToolResult(identity, self._names.get(identity, ""), text), *files)
 
     def _drawn(self, fields: Fields) -> None:
