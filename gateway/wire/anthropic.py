@@ -48,7 +48,8 @@ _STOP = {
     FinishReason.REFUSED: "refusal",
     FinishReason.TOOLS: "tool_use",
 }
-_TEXT: Mapping[str, Any] = {"text": "", "citations": None}
+# The schema wants `citations`, one client (the AI SDK) refuses null there.
+_TEXT: Mapping[str, Any] = {"text": "", "citations": []}
 _PING = b'event: ping\ndata: {"type":"ping"}\n\n'
 
 
