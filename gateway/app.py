@@ -26,6 +26,7 @@ from gateway.hookspecs import Services
 from gateway.http.admin import Admin
 from gateway.http.boundary import Boundary, expect_later, is_loopback
 from gateway.http.handlers import Choice, Handlers
+from gateway.http.records import Records
 from gateway.model import AccountChange
 from gateway.plugin_loader import LoadedPlugin
 from gateway.state.memory import MemoryStore
@@ -89,7 +90,7 @@ async def running(
             hook_errors=lambda: dict(hooks.errors),
         )
         await stack.enter_async_context(hooks.lifespan(services))
-        app, boundary = _application(settings, hooks, pool, dialects, loaded, simulated=simulated)
+        app, boundary = _application(settings, hooks, pool, store, dialects, loaded, simulated=simulated)
         app.add_routes([web.route(method, path, handler) for method, path, handler in routes])
         url = await _listen(stack, app, boundary, settings)
         pool.start()
@@ -171,6 +172,7 @@ def _application(
     settings: Settings,
     hooks: Hooks,
     pool: Pool,
+    store: StateStore,
     dialects: Sequence[Dialect],
     loaded: Sequence[LoadedPlugin],
     *,
@@ -178,11 +180,12 @@ def _application(
 ) -> tuple[web.Application, Boundary]:
     server = settings.server
     fallback: Dialect = next((d for d in dialects if d.name == "openai"), OpenAIChat())
-    gemini = next((d for d in dialects if d.name == "gemini"), fallback)
+    by_name = {dialect.name: dialect for dialect in dialects}
 
     def dialect_of(path: str) -> Dialect:
         native = path.startswith(("/gemini/", "/v1beta/")) or (path.startswith("/v1/models/") and ":" in path)
-        return gemini if native else fallback
+        name = "gemini" if native else "anthropic" if path.startswith("/v1/messages") else "openai"
+        return by_name.get(name, fallback)
 
     boundary = Boundary(server, dialect_of)
     local = is_loopback(server.host)
@@ -191,6 +194,7 @@ def _application(
         Calls(hooks, pool.generate, pool.check_model),
         boundary,
         server,
+        Records(store, settings.state.keep_responses_days),
         cards=pool.cards,
         anonymous=local or server.allow_anonymous,
         simulated=simulated,
