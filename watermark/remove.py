@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watermark.blend import Image, inverse_table
-from watermark.detect import Mark, check_picture
+from watermark.corner import Corner
+from watermark.detect import Mark
 from watermark.evidence import LUMA, Window, gain, slope
 from watermark.masks import Counts
 from watermark.outline import Coverage
@@ -40,22 +41,15 @@ def remove(image: Image, mark: Mark) -> Image:
     """A copy of `image` (H x W x 3, uint8) without `mark`. Pixels outside `mark.box` are the same bit for bit; under an
     exact star each pixel is at most one level off what the compositor was given. Raises ValueError if the box leaves
     the image."""
-    check_picture(image)
-    x, y, across, down = mark.box
-    height, width = image.shape[:2]
-    if x < 0 or y < 0 or x + across > width or y + down > height:
-        raise ValueError(f"the mark at {mark.box} leaves a picture of {width} x {height} px")
-    cleaned = image.copy()
-    cleaned[y : y + down, x : x + across] = restore(image[y : y + down, x : x + across], mark)
-    return cleaned
+    corner = Corner.whole(image)
+    return corner.pasted(mark.box, restore(corner.cut(mark.box), mark)).pixels
 
 
 def restore(patch: Image, mark: Mark) -> Image:
     """What was under `mark`, for the pixels of its box (n x n x 3)."""
-    star = mark.star
-    if star.counts is not None:
-        return _undo_exact(patch, star.counts, mark.opacity)
-    return _undo_scaled(patch, _best_coverage(patch, mark), mark.opacity)
+    if mark.star.counts is not None:
+        return _undo_exact(patch, mark.star.counts, mark.opacity)
+    return _undo_scaled(patch, coverage_of(patch, mark), mark.opacity)
 
 
 def _undo_exact(patch: Image, counts: Counts, opacity: int) -> Image:
@@ -71,9 +65,9 @@ def _undo_scaled(patch: Image, coverage: Coverage, opacity: int) -> Image:
     return np.where(np.abs(alpha) < 1e-3, patch, rounded)
 
 
-def _best_coverage(patch: Image, mark: Mark) -> Coverage:
-    """The coverage by the kernel (and sharpening, if upscaled) that leaves the smoothest outline: nothing else in the
-    picture tells which one the scaler used."""
+def coverage_of(patch: Image, mark: Mark) -> Coverage:
+    """The coverage (n x n, 0..1) of `mark` over the pixels of its box. Of a scaled star it is the one by the kernel (and
+    sharpening, if upscaled) that leaves the smoothest outline: nothing else in the picture tells what the scaler used."""
     star = mark.star
     if star.scaling is None:
         return star.coverage
@@ -96,7 +90,7 @@ def _roughness(patch: Image, band: NDArray[np.bool_]) -> float:
 
 
 def is_gone(window: Window, mark: Mark, allow: Tolerance = LOSSLESS) -> bool:
-    """Whether the cleaned `window` (as of `window_of`) shows neither the star nor its negative ("black hole"). What is
+    """Whether the cleaned `window` (see `Corner.window`) shows neither the star nor its negative ("black hole"). What is
     left counts as a star when it is more than is allowed and stands as firmly as a star must: beyond its error, in most
     sectors, and here more than beside."""
     outline = mark.star.outline
