@@ -121,7 +121,9 @@ def _clean_png(data: bytes, options: Options) -> Result:
         return _untouched(data, "png", peeled)
     _paste(picture, peeled)
     drop = frozenset({png.C2PA} if options.c2pa == "drop" else ())
-    return _removed(png.with_pixels(data, picture, drop=drop), "png", peeled)
+    rows = png.filtered(picture)
+    picture.close()  # frees a third more than the rows take, before they are compressed
+    return _removed(png.with_rows(data, rows, drop=drop), "png", peeled)
 
 
 def _clean_webp(data: bytes, options: Options) -> Result:

@@ -85,10 +85,10 @@ def read_header(data: bytes) -> Header:
     return Header(width, height, depth, colour, any(chunk.kind == b"acTL" for chunk in found))
 
 
-def with_pixels(data: bytes, picture: Pillow.Image, *, drop: frozenset[bytes] = frozenset()) -> bytes:
-    """`data` with the pixels of `picture` (same size and mode), without the chunks of a kind in `drop`. All others, and
-    whatever follows the end, are copied; an interlaced file is no longer interlaced."""
-    packed = _compress(_filtered(picture), _LEVEL)
+def with_rows(data: bytes, rows: bytearray, *, drop: frozenset[bytes] = frozenset()) -> bytes:
+    """`data` with the pixels `rows` (`filtered`, of the same size and mode), without the chunks of a kind in `drop`. All
+    others, and whatever follows the end, are copied; an interlaced file is no longer interlaced."""
+    packed = _compress(rows, _LEVEL)
     pieces: list[bytes | bytearray | memoryview] = [SIGNATURE]
     source, written, end = memoryview(data), False, len(SIGNATURE)
     for chunk in chunks(data):
@@ -113,7 +113,7 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
     return b"".join(_parts(kind, body))
 
 
-def _filtered(picture: Pillow.Image) -> bytearray:
+def filtered(picture: Pillow.Image) -> bytearray:
     """Every row minus the one above it, each behind its filter byte."""
     width, height = picture.size
     across = width * len(picture.getbands())
