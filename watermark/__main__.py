@@ -199,7 +199,7 @@ def _umask() -> int:
 
 
 def _seen(result: Result) -> bool:
-    return bool(result.marks) or result.reason is Reason.STILL_SEEN
+    return bool(result.found)
 
 
 def _say(file: Path, result: Result, as_json: bool) -> None:

@@ -78,18 +78,26 @@ def _alpha(cuts: Sequence[Image]) -> Floats:
     """How much white lies over each pixel (0..1), from equally large cuts."""
     across, down = [], []
     for cut in cuts:
-        u = np.maximum(255.0 - cut, 1.0)
+        u = np.maximum(np.float32(255) - cut, np.float32(1))
         level = np.log(u)
         dark = u < _DARKEST
         across.append(_gradients(level, dark, axis=1))
         down.append(_gradients(level, dark, axis=0))
     # Channels are further witnesses of the same edge.
-    gx, gy = (np.nan_to_num(np.nanmedian(np.concatenate(g, axis=2), axis=2)) for g in (across, down))
+    gx, gy = (_median(np.concatenate(steps, axis=2)) for steps in (across, down))
     alpha: Floats = 1 - np.exp(_integrated(gx, gy))
     return alpha - np.median(alpha)
 
 
-def _gradients(level: Floats, dark: NDArray[np.bool_], axis: int) -> Floats:
+def _median(steps: NDArray[np.float32]) -> Floats:
+    """The median along the last axis of what is no NaN; 0 where there is nothing else."""
+    steps.sort(axis=2)
+    known = (~np.isnan(steps)).sum(2, keepdims=True)
+    middle = np.take_along_axis(steps, np.maximum(known - 1, 0) // 2, 2)[..., 0]
+    return np.nan_to_num(middle.astype(np.float64))
+
+
+def _gradients(level: NDArray[np.float32], dark: NDArray[np.bool_], axis: int) -> NDArray[np.float32]:
     """Differences towards the next pixel (h x w x 3, the last one 0), NaN where a byte is too white to tell."""
     steps = np.diff(level, axis=axis)
     count = level.shape[axis]

@@ -53,7 +53,8 @@ class Reason(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Result:
     """A file and what was done to it. Unless `reason` is REMOVED, `data` is the input itself. `exact` says that nothing
-    outside the stars' boxes changed (in a JPEG: outside the blocks that they touch); `detail` says more, in words."""
+    outside the stars' boxes changed (in a JPEG: outside the blocks that they touch); `detail` says more, in words;
+    `refused` is a star that was found and left."""
 
     data: bytes
     format: Format | None
@@ -61,6 +62,12 @@ class Result:
     marks: tuple[Mark, ...] = ()
     exact: bool = True
     detail: str = ""
+    refused: Mark | None = None
+
+    @property
+    def found(self) -> tuple[Mark, ...]:
+        """The stars that were seen, removed or not."""
+        return self.marks or ((self.refused,) if self.refused else ())
 
     @property
     def outcome(self) -> Outcome:
@@ -157,7 +164,7 @@ def _clean_jpeg(data: bytes, options: Options) -> Result:
         _paste(picture, peeled)
         written, exact, detail = jpeg.reencode(data, picture, frame), False, f"encoded anew with the same tables: {exc}"
     if not gone(_corner(_opened(written, "JPEG"), options), peeled.marks, LOSSY):
-        return Result(data, "jpeg", Reason.STILL_SEEN, detail=_place(peeled.marks[0]))
+        return _still_seen(data, "jpeg", peeled.marks[0])
     if options.c2pa == "drop":
         written = jpeg.without_c2pa(written)
     return _removed(written, "jpeg", peeled, exact=exact, detail=detail)
@@ -230,7 +237,7 @@ def _paste(picture: Pillow.Image, peeled: Peeled) -> None:
 
 def _untouched(data: bytes, form: Format, peeled: Peeled) -> Result:
     if peeled.refused is not None:
-        return Result(data, form, Reason.STILL_SEEN, detail=_place(peeled.refused))
+        return _still_seen(data, form, peeled.refused)
     return Result(data, form, Reason.NO_STAR)
 
 
@@ -240,5 +247,6 @@ def _removed(data: bytes, form: Format, peeled: Peeled, *, exact: bool = True, d
     return Result(data, form, Reason.REMOVED, peeled.marks, exact, detail)
 
 
-def _place(mark: Mark) -> str:
-    return f"at {mark.slot}, opacity {mark.opacity}"
+def _still_seen(data: bytes, form: Format, mark: Mark) -> Result:
+    detail = f"at {mark.slot}, opacity {mark.opacity}"
+    return Result(data, form, Reason.STILL_SEEN, detail=detail, refused=mark)

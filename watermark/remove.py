@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from watermark.blend import Image, inverse_table
 from watermark.corner import Corner
 from watermark.detect import Mark
-from watermark.evidence import LUMA, Window, gain, slope
+from watermark.evidence import LUMA, Slope, Window, gain, slope
 from watermark.masks import Counts
 from watermark.outline import Coverage
 from watermark.resample import scaled_coverage
@@ -89,12 +89,16 @@ def _roughness(patch: Image, band: NDArray[np.bool_]) -> float:
     return float(np.minimum(bend, 40)[band[1:-1, 1:-1]].mean())
 
 
+def left_over(window: Window, mark: Mark) -> Slope:
+    """What is still to be seen of `mark` in the cleaned `window`; negative for a "black hole"."""
+    return slope(window, mark.star.outline, LUMA, start=0.0, hopeless=-1.0)
+
+
 def is_gone(window: Window, mark: Mark, allow: Tolerance = LOSSLESS) -> bool:
     """Whether the cleaned `window` (see `Corner.window`) shows neither the star nor its negative ("black hole"). What is
     left counts as a star when it is more than is allowed and stands as firmly as a star must: beyond its error, in most
     sectors, and here more than beside."""
-    outline = mark.star.outline
-    left = slope(window, outline, LUMA, start=0.0, hopeless=-1.0)
+    outline, left = mark.star.outline, left_over(window, mark)
     darkness = 255 - float((window.reshape(-1, 3)[outline.outer] @ LUMA[0]).mean())
     allowed = max(allow.share * mark.opacity / 255, allow.levels / max(darkness, 1.0))
     if abs(left.opacity) <= max(4 * left.error, allowed) or left.agreement < _AGREEMENT:

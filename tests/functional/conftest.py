@@ -20,7 +20,7 @@ from gateway.upstream.gemini_web import GeminiWeb
 
 ROOT = Path(__file__).parent.parent.parent
 PLUGINS = ["metrics", "access_log", "api_key", "model_aliases", "rate_limit", "structured_output", "retry"]
-PLUGINS += ["openai_api", "gemini_api"]
+PLUGINS += ["openai_api", "gemini_api", "watermark_removal"]
 KEY = "sk-functional"
 
 
