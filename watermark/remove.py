@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from watermark.blend import Image, inverse_table
+from watermark.blend import Image, inverse_tables
 from watermark.corner import Corner
 from watermark.detect import Mark
 from watermark.evidence import LUMA, Slope, Window, gain, slope
@@ -53,8 +53,30 @@ def restore(patch: Image, mark: Mark) -> Image:
 
 
 def _undo_exact(patch: Image, counts: Counts, opacity: int) -> Image:
-    undone: Image = inverse_table(opacity)[counts[..., None], patch]
+    """The middle of the bytes that may have been there. Of two, both as likely, the one nearer to what lies around the
+    star: on even ground a whole star that is one level off could still be made out."""
+    low, high = (table[counts[..., None], patch] for table in inverse_tables(opacity))
+    middle: Image = low + (high - low) // 2
+    nearer = np.where(_surroundings(middle, counts) > low + np.float32(0.5), high, low)
+    undone: Image = np.where(high - low == 1, nearer, middle)
     return undone
+
+
+def _surroundings(patch: Image, counts: Counts) -> Coverage:
+    """For every pixel a mean of the next uncovered ones to the left, right, above and below, by their nearness: along a
+    row or a column this is the straight line between them. Where there are none the pixel itself."""
+    total = np.zeros(patch.shape, np.float32)
+    weight = np.zeros(counts.shape, np.float32)
+    for turns in range(4):
+        turned = np.rot90(counts, turns)
+        places = np.arange(turned.shape[1])[None, :]
+        last = np.maximum.accumulate(np.where(turned == 0, places, -1), axis=1)
+        near = np.where(last >= 0, 1 / np.maximum(places - last, 0.5), 0).astype(np.float32)
+        values = np.take_along_axis(np.rot90(patch, turns), np.maximum(last, 0)[..., None], axis=1)
+        total += np.rot90(values * near[..., None], -turns)
+        weight += np.rot90(near, -turns)
+    mean: Coverage = np.where(weight[..., None] > 0, total / np.maximum(weight, 1e-6)[..., None], patch)
+    return mean
 
 
 def _undo_scaled(patch: Image, coverage: Coverage, opacity: int) -> Image:

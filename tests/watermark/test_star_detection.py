@@ -107,6 +107,17 @@ def test_a_picture_that_was_upscaled_with_its_star_is_recognised_as_such(photo: 
     assert mark is not None and mark.kind == "upscaled" and mark.scale == 2
 
 
+@pytest.mark.parametrize(("slot", "opacity"), SHOWN)
+@pytest.mark.parametrize("level", [20, 37, 90, 126, 171, 200])
+def test_on_even_ground_no_whole_star_is_left(slot: str, opacity: int, level: int) -> None:
+    ground = np.full((512, 512, 3), (level, level + 1, level // 2), np.uint8)
+    marked = add(ground, slot, opacity)
+    mark = detect(marked)
+    assert mark is not None
+    wrong = (remove(marked, mark) != ground).any(2)
+    assert wrong.sum() <= 0.02 * (mask(mark.size) > 0).sum()
+
+
 @pytest.mark.parametrize("shape", [(0, 0, 3), (1, 1, 3), (60, 60, 3), (47, 3000, 3), (3000, 47, 3)])
 def test_a_picture_without_room_has_no_star(shape: tuple[int, ...]) -> None:
     assert detect(np.zeros(shape, np.uint8)) is None
