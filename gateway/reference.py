@@ -29,6 +29,7 @@ PLUGINS = (
     "openai_api",
     "gemini_api",
     "anthropic_api",
+    "watermark_removal",
 )
 _INTRO = """\
 # The gateway's configuration. Every setting is here with its default; remove a `#` to change it.

@@ -142,8 +142,12 @@ class Plugin:
             if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), wanted):
                 hint = {"WWW-Authenticate": "Bearer"}
                 return web.Response(status=401, text="The metrics key is needed\n", headers=hint)
-        body = await asyncio.to_thread(generate_latest, self._registry)
+        body = await asyncio.to_thread(self._text)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    def _text(self) -> bytes:
+        others = generate_latest(self._gateway.metrics) if self._gateway else b""
+        return generate_latest(self._registry) + others
 
 
 class _Live:

@@ -31,8 +31,8 @@ ORDER = (
     "gateway.app",
     "gateway.testing",
     "gateway.simulator",
-    "gateway.demo",
     "gateway.reference",
+    "gateway.demo",
     "gateway.__main__",
 )
 # What a plugin may use of the gateway.
