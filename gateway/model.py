@@ -68,6 +68,16 @@ class Blob:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that the caller uploaded before: it becomes a Blob before an upstream sees the call. `number` goes into its
+    name, `param` is the field that it came in."""
+
+    id: str
+    number: int
+    param: str
+
+
+@dataclass(frozen=True, slots=True)
 class ToolUse:
     """A call of a tool that an earlier assistant turn made. `arguments` is JSON text."""
 
@@ -86,7 +96,7 @@ class ToolResult:
     failed: bool = False
 
 
-Part = Text | Thought | Blob | ToolUse | ToolResult
+Part = Text | Thought | Blob | StoredFile | ToolUse | ToolResult
 
 
 @dataclass(frozen=True, slots=True)

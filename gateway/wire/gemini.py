@@ -5,6 +5,7 @@ Served as `v1` and `v1beta`, under `/gemini` and at the root: google-genai 3 ask
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from gateway.model import (
     Reply,
     RequestHead,
     Role,
+    StoredFile,
     Text,
     TextDelta,
     Thought,
@@ -71,6 +73,8 @@ _FINISH = {
     FinishReason.TOOLS: "STOP",
 }
 EXTENDED_BUDGET = 8192
+# The URI or the name of a file that was uploaded here.
+_STORED = re.compile(r"(?:https?://[^/\s]{1,300})?(?:/gemini)?/?(?:v1(?:beta)?/)?files/([a-z0-9]{1,64})", re.ASCII)
 
 
 def asks_gemini(head: RequestHead) -> bool:
@@ -83,6 +87,7 @@ def _routes() -> tuple[Route, ...]:
     for prefix in ("/gemini/v1beta", "/gemini/v1", "/v1beta", "/v1"):
         claims = asks_gemini if prefix == "/v1" else anyone
         routes += [
+            Route("POST", prefix + "/models/{model:[^:]*}:countTokens", "count", "countTokens"),
             Route("POST", prefix + "/models/{model:[^:]*}:{action:[^:]*}", "generate", prefix),
             Route("GET", prefix + "/models", "models", claims=claims),
             Route("GET", prefix + "/models/{model}", "model", claims=claims),
@@ -97,10 +102,12 @@ class Gemini:
     routes: tuple[Route, ...] = _routes()
 
     def decode(self, request: Request) -> Call:
-        action = request.params.get("action", "")
-        if action not in ("generateContent", "streamGenerateContent"):
+        action = request.params.get("action", request.route.action)
+        if action not in ("generateContent", "streamGenerateContent", "countTokens"):
             raise NotFound(f"models has no method {_echo(action)}")
         fields = Fields(request.body)
+        if action == "countTokens":
+            fields = fields.table("generateContentRequest", "generate_content_request") or fields
         config = fields.table("generationConfig", "generation_config") or Fields({}, "generationConfig")
         thinking = config.table("thinkingConfig", "thinking_config")
         tools, others = gemini_tools.tools(fields)
@@ -162,6 +169,10 @@ class Gemini:
         answer = _answer(call, parts, reply.reason, reply.usage, sources=reply.citations)
         return sse.dumps(answer)
 
+    def encode_count(self, tokens: int, call: Call) -> bytes:
+        details = [{"modality": "TEXT", "tokenCount": tokens}]
+        return sse.dumps({"totalTokens": tokens, "promptTokensDetails": details})
+
     def encode_error(self, error: GatewayError) -> bytes:
         return sse.dumps(_error(error))
 
@@ -220,6 +231,8 @@ def _part(fields: Fields, files: list[Blob], ids: gemini_tools.Ids) -> Part:
         return files[-1]
     if file := fields.table("fileData", "file_data"):
         address = file.text("fileUri", "file_uri", most=100_000_000) or ""
+        if stored := _STORED.fullmatch(address):
+            return StoredFile(stored.group(1), len(files) + 1, file.at("fileUri"))
         files.append(media.from_url(address, len(files) + 1, file.at("fileUri")))
         return files[-1]
     if call := fields.table("functionCall", "function_call"):
@@ -333,7 +346,7 @@ def _card(card: ModelCard) -> dict[str, Any]:
         "description": f"{card.title}, served from a Gemini web account",
         "inputTokenLimit": card.window,
         "outputTokenLimit": 65_536,
-        "supportedGenerationMethods": ["generateContent"],
+        "supportedGenerationMethods": ["generateContent", "countTokens"],
     }
 
 
