@@ -168,6 +168,7 @@ class Call:
     tool_choice: ToolChoice = ToolChoice()
     parallel_tools: bool = True
     json_answer: JsonAnswer | None = None
+    choices: int = 1
     ignored: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     head: RequestHead | None = None
@@ -271,12 +272,21 @@ class Finished:
     stop_word: str | None = None
 
 
-Event = TextDelta | ThoughtDelta | ToolCall | ImageReady | Citation | Finished
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """An event of one of several answers to one question; its Finished ends that answer only."""
+
+    index: int
+    event: TextDelta | ThoughtDelta | ToolCall | ImageReady | Citation | Finished | Chosen
+
+
+Event = TextDelta | ThoughtDelta | ToolCall | ImageReady | Citation | Finished | Chosen
 
 
 @dataclass(slots=True)
 class Reply:
-    """The events of a call put together: what a caller gets who does not stream."""
+    """The events of a call put together: what a caller gets who does not stream. Of several answers each is one of
+    `choices`, and only the usage is that of all."""
 
     text: str = ""
     thoughts: str = ""
@@ -286,6 +296,7 @@ class Reply:
     reason: FinishReason = FinishReason.STOP
     usage: Usage = Usage()
     stop_word: str | None = None
+    choices: list[Reply] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

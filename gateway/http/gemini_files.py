@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email import policy
+from email.message import Message
 from email.parser import BytesParser
 from typing import Any
 
@@ -187,8 +188,13 @@ def _parted(request: web.Request, body: bytes) -> tuple[tuple[str, str], bytes]:
     if len(parts) != 2:
         raise InvalidRequest("A multipart upload has two parts: JSON about the file, and the file")
     about, file = parts
-    title, mime = _described(_json(about.get_payload(decode=True) or b""))
-    return (title, mime or file.get_content_type()), file.get_payload(decode=True) or b""
+    title, mime = _described(_json(_payload(about)))
+    return (title, mime or file.get_content_type()), _payload(file)
+
+
+def _payload(part: Message) -> bytes:
+    payload = part.get_payload(decode=True)
+    return payload if isinstance(payload, bytes) else b""
 
 
 def _resource(record: FileRecord, base: str) -> dict[str, Any]:

@@ -220,3 +220,28 @@ async def test_an_upload_may_come_in_pieces_and_its_address_ends_with_it(launch:
                     assert (await response.json())["file"]["sizeBytes"] == "7"
 
 
+
+
+async def test_several_answers_are_several_runs(launch: Launch) -> None:
+    async with launch(accounts=2) as live, openai_client(live) as client:
+        prompt: Any = [{"role": "user", "content": "The weather in Oslo?"}]
+        reply = await client.chat.completions.create(model=FLASH, messages=prompt, n=3, tools=TOOLS)
+        assert [choice.index for choice in reply.choices] == [0, 1, 2]
+        ids = {call.id for choice in reply.choices for call in choice.message.tool_calls or ()}
+        assert len(ids) == len(live.site.log.generates) == 3
+        prompt = [{"role": "user", "content": "[[sim text=heads frames=3]]"}]
+        stream = await client.chat.completions.create(model=FLASH, messages=prompt, n=2, stream=True)
+        said = ["", ""]
+        async for chunk in stream:
+            for choice in chunk.choices:
+                said[choice.index] += choice.delta.content or ""
+        assert said == ["heads", "heads"]
+
+
+async def test_an_error_in_one_of_several_answers_ends_all(launch: Launch) -> None:
+    async with launch(accounts=1) as live, openai_client(live) as client:
+        prompt: Any = [{"role": "user", "content": "[[sim fault=1037]]"}]
+        with pytest.raises(openai.RateLimitError):
+            await client.chat.completions.create(model=FLASH, messages=prompt, n=3)
+        await live.ready()
+        assert all(account.in_flight == 0 for account in live.gateway.pool._accounts)
