@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import google.genai.errors
+import openai
 import pytest
 from google.genai import types
 from pydantic import BaseModel
@@ -220,8 +223,6 @@ async def test_an_upload_may_come_in_pieces_and_its_address_ends_with_it(launch:
                     assert (await response.json())["file"]["sizeBytes"] == "7"
 
 
-
-
 async def test_several_answers_are_several_runs(launch: Launch) -> None:
     async with launch(accounts=2) as live, openai_client(live) as client:
         prompt: Any = [{"role": "user", "content": "The weather in Oslo?"}]
@@ -245,3 +246,55 @@ async def test_an_error_in_one_of_several_answers_ends_all(launch: Launch) -> No
             await client.chat.completions.create(model=FLASH, messages=prompt, n=3)
         await live.ready()
         assert all(account.in_flight == 0 for account in live.gateway.pool._accounts)
+
+
+CORPUS = Path(__file__).parent.parent / "wire" / "corpus" / "answers.jsonl"
+
+
+async def test_calls_of_all_kinds_survive_the_web(launch: Launch) -> None:
+    """A sample of the corpus in tests/wire, through the site's frames, the library and the gateway, as streams."""
+    cases = [json.loads(line) for line in CORPUS.read_text("utf-8").splitlines()][::6]
+    declared: Any = [
+        {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
+        for name in ("get_weather", "list_files", "search", "write_file", "run", "rm_rf")
+    ]
+    async with launch(settings={"plugins": {"structured_output": {"repairs": 0}}}) as live:
+        for number, case in enumerate(cases):
+            if not case["answer"].strip():
+                continue
+            prompt = scripted(case["answer"], frames=1 + number % 23)
+            reply = await live.client.chat(prompt, stream=True, tools=declared)
+            text, calls, error = _streamed(reply.body if isinstance(reply.body, list) else [reply.body])
+            readable = [call for call in case["calls"] if call is not None]
+            assert text == case["text"], case["name"]
+            assert calls == readable[: len(calls)] and (error or calls == readable), case["name"]
+            assert error == (None in case["calls"]), case["name"]
+
+
+def _streamed(chunks: list[Any]) -> tuple[str, list[Any], bool]:
+    text, names, arguments = "", [], []
+    for chunk in chunks:
+        for choice in chunk.get("choices", ()):
+            text += choice["delta"].get("content") or ""
+            for call in choice["delta"].get("tool_calls", ()):
+                if "id" in call:
+                    names.append(call["function"]["name"])
+                    arguments.append("")
+                arguments[call["index"]] += call["function"]["arguments"]
+    calls = [[name, json.loads(said)] for name, said in zip(names, arguments, strict=True)]
+    return text, calls, any("error" in chunk for chunk in chunks)
+
+
+@pytest.mark.parametrize(("form", "base"), [("openai-chat", "/v1"), ("google-genai", "")])
+async def test_the_public_conformance_suite_passes(launch: Launch, form: str, base: str) -> None:
+    async with launch() as live:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "llm_comply.cli", "--json"),
+            *("--format", form, "-u", live.url + base, "-k", KEY, "-m", FLASH),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+    assert process.returncode == 0, err
+    summary = json.loads(out)["summary"]
+    assert summary["failed"] == 0 and summary["passed"] >= 8
