@@ -30,7 +30,8 @@ SCHEMA = {
     "required": ["argument_0"],
 }
 ANSWER = "Let me look at the files first.\n\n" + "\n".join(
-    f'```tool_call\n{{"name": "tool_{n}", "arguments": {{"argument_0": "value {n}", "argument_1": "x"}}}}\n```' for n in (1, 2)
+    f'```tool_call\n{{"name": "tool_{number}", "arguments": {{"argument_0": "value", "argument_1": "x"}}}}\n```'
+    for number in (1, 2)
 )
 
 

@@ -44,15 +44,13 @@ def _table() -> bytes:
 
 
 _TABLE = _table()
-_ARRAY = np.frombuffer(_TABLE, np.uint8)
 
 
 def weight(text: str) -> float:
     """Estimated tokens of `text`, not rounded, so that the weights of pieces add up."""
-    data = text.encode("utf-8", "replace")
-    if len(data) < _LONG:
-        return sum(data.translate(_TABLE)) / _UNIT
-    return int(_ARRAY[np.frombuffer(data, np.uint8)].sum(dtype=np.int64)) / _UNIT
+    units = text.encode("utf-8", "replace").translate(_TABLE)
+    total = sum(units) if len(units) < _LONG else int(np.frombuffer(units, np.uint8).sum(dtype=np.int64))
+    return total / _UNIT
 
 
 def count(text: str) -> int:
