@@ -94,7 +94,9 @@ class FileStore:
 
     def all(self, owner: str) -> list[FileRecord]:
         """The finished files of `owner`, the newest first."""
-        found = [record for record in self._records() if record.finished and record.owner == owner]
+        now = self._clock()
+        mine = (record for record in self._records() if record.finished and record.owner == owner)
+        found = [record for record in mine if record.expires > now]
         return sorted(found, key=lambda record: (-record.created, record.id))
 
     def delete(self, id: str, owner: str) -> bool:
