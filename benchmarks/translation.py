@@ -4,6 +4,7 @@ pack; read the calls of tools, validate, encode. No socket, no library, no accou
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import time
 from collections.abc import Callable
@@ -108,7 +109,7 @@ def case(dialect: Dialect, body: bytes, pieces: list[str]) -> tuple[float, float
     return milliseconds(lambda: there(dialect, body)), milliseconds(lambda: back(dialect, call, pieces))
 
 
-def report() -> list[str]:
+async def measure() -> list[str]:
     """A table, and below it how the larger call grows with its size."""
     short = ["Hello", " there", "!"]
     calls = [ANSWER[at : at + 40] for at in range(0, len(ANSWER), 40)]
@@ -132,4 +133,4 @@ def _line(begin: str, there_ms: float, back_ms: float) -> str:
 
 
 if __name__ == "__main__":
-    print("\n".join(report()))
+    print("\n".join(asyncio.run(measure())))
