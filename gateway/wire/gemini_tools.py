@@ -82,7 +82,8 @@ def json_answer(config: Fields) -> JsonAnswer | None:
     kind = (config.text("responseMimeType", "response_mime_type", most=200) or _PLAIN_TYPE).split(";")[0].strip().lower()
     schema = _schema(config)
     if kind == JSON_TYPE:
-        return JsonAnswer(schema)
+        plain = config.get("responseJsonSchema", "response_json_schema") is not None
+        return JsonAnswer(schema, param=config.at("responseJsonSchema" if plain else "responseSchema"))
     if kind not in (_PLAIN_TYPE, _ENUM_TYPE):
         raise bad(config.at("responseMimeType"), f"must be {_PLAIN_TYPE}, {JSON_TYPE} or {_ENUM_TYPE}")
     if schema is not None and kind == _PLAIN_TYPE:

@@ -149,7 +149,7 @@ async def test_a_schema_that_is_none_is_refused_before_anything_is_asked(schema:
     assert (reply.status, reply.body["error"]["param"], calls) == (400, "tools", [])
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
     reply, calls = await asked(Script("x"), response_format=form)
-    assert (reply.status, reply.body["error"]["param"], calls) == (400, "response_format", [])
+    assert (reply.status, reply.body["error"]["param"], calls) == (400, "response_format.json_schema.schema", [])
 
 
 async def test_results_reach_the_model_with_the_calls_that_they_answer() -> None:
