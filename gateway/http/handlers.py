@@ -17,6 +17,7 @@ from gateway.errors import GatewayError, Internal, NotSupported, Unauthenticated
 from gateway.hooks import Hooks
 from gateway.http.boundary import REQUEST_ID, Boundary, read_json
 from gateway.http.records import Records
+from gateway.http.stored_files import StoredFiles
 from gateway.http.stream import EventWriter
 from gateway.model import (
     ANONYMOUS,
@@ -76,6 +77,7 @@ class Handlers:
         server: Server,
         records: Records,
         *,
+        stored: StoredFiles,
         cards: Callable[[], Sequence[ModelCard]],
         anonymous: bool,
         simulated: bool,
@@ -87,6 +89,7 @@ class Handlers:
         self._records = records
         self._cards = cards
         self._anonymous = anonymous
+        self._stored = stored
         self._common = {"x-gateway-simulated": "true"} if simulated else {}
 
     def handler(self, choices: Sequence[Choice]) -> Callable[[web.Request], Any]:
@@ -132,6 +135,7 @@ class Handlers:
             call.principal = await self.authenticate(head)
             call = await self._decoded(request, dialect, route, call)
             call = await self._calls.prepare(call)
+            call = await self._stored.ready(call)
             if call.stream:
                 return await self._stream(request, dialect, call, progress)
             return await self._whole(dialect, call, progress)
