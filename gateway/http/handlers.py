@@ -108,7 +108,10 @@ class Handlers:
                 if route.claims(head):
                     break
             operation = operations.get(route.operation, self._unsupported)
-            return await operation(request, dialect, route, head)
+            try:
+                return await operation(request, dialect, route, head)
+            except GatewayError as exc:  # the address alone does not tell whose shape an error takes
+                return self._boundary.error(request, exc, dialect)
 
         return handle
 
