@@ -126,10 +126,11 @@ class Handlers:
             decoded = await self._decode(dialect, Request(head, route, request.match_info, body, call.id, call.created))
             decoded.head, decoded.principal = head, principal
             call = decoded
-            call = await self._calls.prepare(call)
-            if call.stream:
-                return await self._stream(request, dialect, call, progress)
-            return await self._whole(dialect, call, progress)
+            with self._boundary.interruptible():
+                call = await self._calls.prepare(call)
+                if call.stream:
+                    return await self._stream(request, dialect, call, progress)
+                return await self._whole(dialect, call, progress)
         except GatewayError as exc:
             progress.failed(exc)
             return self._boundary.error(request, exc, dialect)
@@ -160,7 +161,8 @@ class Handlers:
         writer = EventWriter(request, dialect, call, self._server, headers=lambda: self._headers(call))
         try:
             async with aclosing(self._calls.run(call)) as events:
-                await self._pump(events, writer, progress)
+                with self._boundary.interruptible():
+                    await self._pump(events, writer, progress)
             return await writer.end()
         except GatewayError as exc:
             if not writer.started:
@@ -180,11 +182,6 @@ class Handlers:
                 progress.saw(event)
                 await writer.send(event)
         except (GatewayError, ConnectionError):
-            raise
-        except asyncio.CancelledError:
-            if self._boundary.stopping and writer.started:
-                writer.fail(Internal("The gateway is shutting down"))
-                await writer.end()
             raise
         except Exception as exc:
             if not writer.started:

@@ -8,8 +8,9 @@ import logging
 import time
 import uuid
 from collections.abc import Sequence
+from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -49,11 +50,13 @@ return 0
 
 
 class RedisStore:
-    """`url` as redis-py takes it (`redis://`, `rediss://`)."""
+    """`url` as redis-py takes it (`redis://`, `rediss://`, with `?ssl_ca_certs=FILE` for a CA of one's own). `cluster`
+    says that it is one node of a Redis Cluster; all keys are in one slot."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, cluster: bool = False) -> None:
         # redis-py's own defaults wait far too long for a request path (25 s for a stopped server).
-        self._redis: Redis = Redis.from_url(
+        kind: Any = RedisCluster if cluster else Redis
+        self._redis: Any = kind.from_url(
             url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
         )
         self._script = self._redis.register_script(_TAKE)
