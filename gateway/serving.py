@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -44,7 +45,10 @@ def until_told(start: Callable[[], AbstractAsyncContextManager[Running]], watch:
     async def serve() -> int:
         told = asyncio.Event()
         _on_signals(lambda number: _told(told, number), signal.SIGINT, signal.SIGTERM)
+        if LISTEN_FD in os.environ:
+            asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _orphaned, told)
         async with start() as gateway, _reloading(gateway, watch):
+            log.info("serving at %s", gateway.url)
             await told.wait()
             log.info("stopping: /ready says no, running calls may end")
         log.info("stopped")
@@ -68,6 +72,14 @@ def _told(event: asyncio.Event, number: int) -> None:
         logging.shutdown()
         os._exit(128 + number)
     event.set()
+
+
+def _orphaned(event: asyncio.Event) -> None:
+    """The supervisor of this worker is gone: nobody would stop it, or start it again."""
+    asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+    if not event.is_set():
+        log.error("the supervisor is gone: stopping")
+        event.set()
 
 
 # --- reload -------------------------------------------------------------------------------------------------------

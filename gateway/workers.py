@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from prometheus_client.multiprocess import mark_process_dead
+
 from config.loader import ConfigError
 from config.settings import Server
 from gateway.serving import LISTEN_FD, run_loop
@@ -84,13 +86,26 @@ class Supervisor:
     async def _run(self, worker: Worker) -> int:
         fd = worker.listening.fileno()
         environ = {**os.environ, LISTEN_FD: str(fd), METRICS_DIR: str(self._metrics_dir)}
-        # A session of its own: Ctrl-C in a terminal reaches the supervisor alone, and the workers through it, once.
+        # A session of its own: Ctrl-C in a terminal reaches the supervisor alone, and the workers through it, once. The
+        # pipe to its stdin ends with the supervisor, however that ends.
         worker.process = await asyncio.create_subprocess_exec(
-            *self._command, env=environ, pass_fds=[fd], start_new_session=True
+            *self._command,
+            env=environ,
+            pass_fds=[fd],
+            start_new_session=True,
+            stdin=asyncio.subprocess.PIPE,
+            preexec_fn=_ignore_reload,
         )
         if self._stopping:
             worker.process.send_signal(signal.SIGTERM)
-        return await worker.process.wait()
+        status = await worker.process.wait()
+        mark_process_dead(worker.process.pid, str(self._metrics_dir))  # type: ignore[no-untyped-call]
+        return status
+
+
+def _ignore_reload() -> None:
+    """Until it has its own handler: a worker that is just starting reads the new settings anyway."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _runs(process: asyncio.subprocess.Process | None) -> bool:
