@@ -21,7 +21,7 @@ from gateway.errors import GatewayError
 from gateway.first_keys import state_dir, with_keys
 from gateway.http.boundary import request_id
 from gateway.logs import log_to_stderr, secrets_in
-from gateway.serving import EXIT_CONFIG, LISTEN_FD, inherited_sockets, run_loop, until_told, watched
+from gateway.serving import EXIT_CONFIG, LISTEN_FD, ignore_reload, inherited_sockets, run_loop, until_told, watched
 from gateway.upstream.gemini_web import GeminiWeb
 from gateway.workers import open_sockets, supervise
 
@@ -84,6 +84,7 @@ def _loaded(options: argparse.Namespace) -> Loaded:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    ignore_reload()
     loaded = _loaded(options)
     redactor = log_to_stderr(request_id.get)
     redactor.learn(secrets_in(loaded.settings))

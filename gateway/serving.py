@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from config.loader import ConfigError, Loaded
+from gateway.allocator import trim_for_ever
 from gateway.app import Running
 from gateway.background import spawn
 
@@ -47,7 +48,7 @@ def until_told(start: Callable[[], AbstractAsyncContextManager[Running]], watch:
         _on_signals(lambda number: _told(told, number), signal.SIGINT, signal.SIGTERM)
         if LISTEN_FD in os.environ:
             asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _orphaned, told)
-        async with start() as gateway, _reloading(gateway, watch):
+        async with start() as gateway, _meanwhile(trim_for_ever()), _reloading(gateway, watch):
             log.info("serving at %s", gateway.url)
             await told.wait()
             log.info("stopping: /ready says no, running calls may end")
@@ -89,12 +90,25 @@ def _orphaned(event: asyncio.Event) -> None:
 async def _reloading(gateway: Running, files: tuple[Path, ...]) -> AsyncIterator[None]:
     if hasattr(signal, "SIGHUP"):
         _on_signals(lambda number: _spawn_reload(gateway, "SIGHUP"), signal.SIGHUP)
-    watcher = asyncio.create_task(_watch(gateway, files), name="watch the settings")
+    async with _meanwhile(_watch(gateway, files)):
+        yield
+
+
+@asynccontextmanager
+async def _meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run `work` in the background until the context is left."""
+    task = spawn(work, "serve")
     try:
         yield
     finally:
-        watcher.cancel()
-        await asyncio.gather(watcher, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def ignore_reload() -> None:
+    """Let SIGHUP do nothing, instead of ending the process, until there is something to reload."""
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _spawn_reload(gateway: Running, why: str) -> None:

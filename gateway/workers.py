@@ -20,7 +20,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from config.loader import ConfigError
 from config.settings import Server
-from gateway.serving import LISTEN_FD, run_loop
+from gateway.serving import LISTEN_FD, ignore_reload, run_loop
 
 log = logging.getLogger(__name__)
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own name for it
@@ -94,18 +94,13 @@ class Supervisor:
             pass_fds=[fd],
             start_new_session=True,
             stdin=asyncio.subprocess.PIPE,
-            preexec_fn=_ignore_reload,
+            preexec_fn=ignore_reload,
         )
         if self._stopping:
             worker.process.send_signal(signal.SIGTERM)
         status = await worker.process.wait()
         mark_process_dead(worker.process.pid, str(self._metrics_dir))  # type: ignore[no-untyped-call]
         return status
-
-
-def _ignore_reload() -> None:
-    """Until it has its own handler: a worker that is just starting reads the new settings anyway."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _runs(process: asyncio.subprocess.Process | None) -> bool:

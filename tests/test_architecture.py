@@ -16,6 +16,7 @@ ORDER = (
     "watermark",
     "gateway.version",
     "gateway.background",
+    "gateway.allocator",
     "gateway.model",
     "gateway.errors",
     "gateway.wire",

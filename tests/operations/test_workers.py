@@ -55,7 +55,11 @@ def two(start: Start, redis: ValkeyServer, http: aiohttp.ClientSession) -> Two:
     async def started(**tables: dict[str, Any]) -> AsyncIterator[Process]:
         secret = {"GATEWAY_SECRET": "a secret of tests"}
         async with start(secret, server={"workers": 2}, state={"url": redis.connection_url}, **tables) as process:
-                yield process
+            async with asyncio.timeout(40):
+                while sum("serving at" in line for line in process.said) < 2:
+                    await asyncio.sleep(0.05)
+            await process.ready(http)
+            yield process
 
     return started
 
