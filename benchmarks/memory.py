@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 
 from benchmarks.processes import Child, started
+from gateway.allocator import EVERY_S
 
 STREAMS = 500
 PROMPT = "[[sim chars=6000 frames=60 pace_ms=500]]"
@@ -84,15 +85,9 @@ async def _begun(http: aiohttp.ClientSession) -> aiohttp.ClientResponse:
 
 
 async def _settled(gateway: Child) -> float:
-    """Resident MB once it has stopped falling."""
-    last = gateway.rss_mb()
-    for _ in range(60):
-        await asyncio.sleep(1)
-        now = gateway.rss_mb()
-        if abs(last - now) < 0.5:
-            return now
-        last = now
-    return last
+    """Resident MB after the next trim of the heap."""
+    await asyncio.sleep(EVERY_S + 5)
+    return gateway.rss_mb()
 
 
 if __name__ == "__main__":

@@ -131,6 +131,7 @@ class State(Section):
     """Where records live that outlast a call."""
 
     url: str = Field("memory://", pattern=r"^(memory://|rediss?://.+)$", description="memory:// or redis://host/db.")
+    keep_responses_days: float = Field(30, ge=0, description="How long /v1/responses are kept; 0 keeps none.")
     cluster: bool = Field(False, description="The Redis at `url` is a cluster: follow its nodes.")
     dir: Path = Field(Path("state"), description="Folder for generated keys and encrypted cookies (made with mode 0700).")
 

@@ -18,6 +18,7 @@ from config.settings import Settings
 from gateway import plugin_loader
 from gateway.accounts.catalogue import Catalogue
 from gateway.accounts.pool import Pool
+from gateway.allocator import trim_for_ever
 from gateway.background import settle, spawn
 from gateway.calls import Calls
 from gateway.first_keys import state_dir, with_keys
@@ -27,6 +28,7 @@ from gateway.http.admin import Admin
 from gateway.http.boundary import Boundary, expect_later, is_loopback
 from gateway.http.front import Front, Stage
 from gateway.http.handlers import Choice, Handlers
+from gateway.http.records import Records
 from gateway.model import AccountChange
 from gateway.plugin_loader import LoadedPlugin
 from gateway.state.memory import MemoryStore
@@ -204,7 +206,14 @@ class Running:
             stack.push_async_callback(backend.release)
             await stack.enter_async_context(hooks.lifespan(self._services(settings, hooks, backend.pool)))
             app, boundary = _application(
-                settings, hooks, backend.pool, dialects, loaded, simulated=seams.simulated, reload=self.reload
+                settings,
+                hooks,
+                backend.pool,
+                self._store,
+                dialects,
+                loaded,
+                simulated=seams.simulated,
+                reload=self.reload,
             )
             app.add_routes([web.route(method, path, handler) for method, path, handler in routes])
             runner = web.AppRunner(app, access_log=None)
@@ -267,6 +276,8 @@ async def running(
         gateway = Running(settings, root, store, Seams(upstream, plugins, simulated), source)
         await store.open()
         stack.push_async_callback(store.close)
+        trimming = spawn(trim_for_ever(), "give memory back")
+        stack.callback(trimming.cancel)
         stack.push_async_callback(gateway.close)
         await gateway.start(sockets)
         yield gateway
@@ -302,6 +313,7 @@ def _application(
     settings: Settings,
     hooks: Hooks,
     pool: Pool,
+    store: StateStore,
     dialects: Sequence[Dialect],
     loaded: Sequence[LoadedPlugin],
     *,
@@ -310,11 +322,12 @@ def _application(
 ) -> tuple[web.Application, Boundary]:
     server = settings.server
     fallback: Dialect = next((d for d in dialects if d.name == "openai"), OpenAIChat())
-    gemini = next((d for d in dialects if d.name == "gemini"), fallback)
+    by_name = {dialect.name: dialect for dialect in dialects}
 
     def dialect_of(path: str) -> Dialect:
         native = path.startswith(("/gemini/", "/v1beta/")) or (path.startswith("/v1/models/") and ":" in path)
-        return gemini if native else fallback
+        name = "gemini" if native else "anthropic" if path.startswith("/v1/messages") else "openai"
+        return by_name.get(name, fallback)
 
     boundary = Boundary(server, dialect_of)
     local = is_loopback(server.host)
@@ -323,6 +336,7 @@ def _application(
         Calls(hooks, pool.generate, pool.check_model),
         boundary,
         server,
+        Records(store, settings.state.keep_responses_days),
         cards=pool.cards,
         anonymous=local or server.allow_anonymous,
         simulated=simulated,

@@ -9,7 +9,7 @@ There is one path: a caller who does not stream gets the same events, collected.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 
 from gateway.errors import ContentRefused, Forbidden, InvalidAnswer, PluginFailed
@@ -45,13 +45,18 @@ class Calls:
 
     async def prepare(self, call: Call) -> Call:
         """The call as plugins want it, admitted. Raises a GatewayError."""
+        call = await self.resolve(call)
+        await self._hooks.admit(call)
+        return call
+
+    async def resolve(self, call: Call) -> Call:
+        """The call as plugins want it: its model exists and may be asked, its prompt is counted. Counts for no limit."""
         call = await self._hooks.prepare_call(call)
         allowed = call.principal.models
         if allowed is not None and call.model not in allowed:
             raise Forbidden(f"This key may not use the model {call.model}", param="model")
         self._check_model(call.model)
         call.prompt_tokens = tokens.count(text_of(call))
-        await self._hooks.admit(call)
         return call
 
     async def run(self, call: Call) -> AsyncGenerator[Event, None]:
@@ -76,7 +81,7 @@ def reading_tools(generate: Generate) -> Generate:
     """`generate`, with the calls of tools read out of its text for a call that has tools."""
 
     async def read(call: Call) -> AsyncGenerator[Event, None]:
-        reader = ToolCallReader(call.tools, seed=call.id.rpartition("-")[2], parallel=call.parallel_tools)
+        reader = ToolCallReader(call.tools, seed=call.id.replace("_", "-").rpartition("-")[2], parallel=call.parallel_tools)
         async with aclosing(generate(call)) as events:
             async for event in events:
                 for out in _read(reader, event):
@@ -106,10 +111,13 @@ class _Meter:
         self._thoughts = 0.0
         self.ended = False
 
-    def pass_on(self, event: Event) -> list[Event]:
+    def pass_on(self, event: Event) -> Sequence[Event]:
         match event:
+            case TextDelta(text) if self._cutter is not None:
+                return self._cut(text, self._cutter)
             case TextDelta(text):
-                return self._text(text)
+                self._output += tokens.weight(text)
+                return (event,)
             case ThoughtDelta(text):
                 self._thoughts += tokens.weight(text)
                 return [event]
@@ -127,16 +135,13 @@ class _Meter:
             case _:
                 return [event]
 
-    def _text(self, text: str) -> list[Event]:
-        if self._cutter is None:
-            self._output += tokens.weight(text)
-            return [TextDelta(text)]
-        text = self._cutter.feed(text)
+    def _cut(self, text: str, cutter: Cutter) -> Sequence[Event]:
+        text = cutter.feed(text)
         self._output += tokens.weight(text)
         out: list[Event] = [TextDelta(text)] if text else []
-        if self._cutter.reason is not None:
+        if cutter.reason is not None:
             self.ended = True
-            out.append(Finished(self._cutter.reason, self.usage()))
+            out.append(Finished(cutter.reason, self.usage(), cutter.word))
         return out
 
     def usage(self) -> Usage:
@@ -156,5 +161,5 @@ def add_to(reply: Reply, event: Event) -> None:
             reply.images.append(image)
         case Citation():
             reply.citations.append(event)
-        case Finished(reason, usage):
-            reply.reason, reply.usage = reason, usage
+        case Finished(reason, usage, stop_word):
+            reply.reason, reply.usage, reply.stop_word = reason, usage, stop_word

@@ -100,6 +100,9 @@ def log_to_stderr(request_id: Callable[[], str]) -> Redactor:
     handler.addFilter(RequestFilter(request_id))
     handler.setFormatter(CleanFormatter(redactor))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    # Nothing of this is in our lines, and looking it up costs more than writing them (logging HOWTO, Optimization).
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
     logging.captureWarnings(True)
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     logging.getLogger("asyncio").setLevel(logging.ERROR)

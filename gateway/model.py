@@ -253,10 +253,12 @@ class ImageReady:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The answer is whole. Exactly one of these, or one error, ends a call."""
+    """The answer is whole. Exactly one of these, or one error, ends a call. `stop_word` is the one that ended it, if one
+    did."""
 
     reason: FinishReason = FinishReason.STOP
     usage: Usage = Usage()
+    stop_word: str | None = None
 
 
 Event = TextDelta | ThoughtDelta | ToolCall | ImageReady | Citation | Finished
@@ -273,6 +275,7 @@ class Reply:
     citations: list[Citation] = field(default_factory=list)
     reason: FinishReason = FinishReason.STOP
     usage: Usage = Usage()
+    stop_word: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

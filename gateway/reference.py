@@ -28,6 +28,8 @@ PLUGINS = (
     "retry",
     "openai_api",
     "gemini_api",
+    "anthropic_api",
+    "watermark_removal",
 )
 _INTRO = """\
 # The gateway's configuration. Every setting is here with its default; remove a `#` to change it.

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from config.loader import ConfigError, Loaded
-from gateway.allocator import trim_for_ever
 from gateway.app import Running
 from gateway.background import spawn
 
@@ -48,7 +47,7 @@ def until_told(start: Callable[[], AbstractAsyncContextManager[Running]], watch:
         _on_signals(lambda number: _told(told, number), signal.SIGINT, signal.SIGTERM)
         if LISTEN_FD in os.environ:
             asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _orphaned, told)
-        async with start() as gateway, _meanwhile(trim_for_ever()), _reloading(gateway, watch):
+        async with start() as gateway, _reloading(gateway, watch):
             log.info("serving at %s", gateway.url)
             await told.wait()
             log.info("stopping: /ready says no, running calls may end")

@@ -171,8 +171,9 @@ class Plugin:
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     def _text(self) -> bytes:
-        if _SHARED not in os.environ:
-            return generate_latest(self._registry)
-        together = CollectorRegistry()
-        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
-        return generate_latest(together)
+        if _SHARED in os.environ:  # the files hold what other plugins count, too
+            together = CollectorRegistry()
+            MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+            return generate_latest(together)
+        others = generate_latest(self._gateway.metrics) if self._gateway else b""
+        return generate_latest(self._registry) + others

@@ -36,8 +36,8 @@ ORDER = (
     "gateway.permissions",
     "gateway.testing",
     "gateway.simulator",
-    "gateway.demo",
     "gateway.reference",
+    "gateway.demo",
     "gateway.__main__",
 )
 # What a plugin may use of the gateway.

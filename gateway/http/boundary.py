@@ -34,7 +34,7 @@ from gateway.errors import (
 from gateway.http.memory import HighWater, mark
 from gateway.model import RequestHead
 from gateway.version import __version__
-from gateway.wire.dialect import Dialect
+from gateway.wire.dialect import Dialect, OwnStatus
 
 log = logging.getLogger(__name__)
 REQUEST_ID = web.RequestKey("request_id", str)
@@ -123,8 +123,10 @@ class Boundary:
     def error(self, request: web.Request, exc: GatewayError, dialect: Dialect | None = None) -> web.Response:
         """`exc` as a reply in the wire format of the request's address."""
         dialect = dialect or self._dialect_of(request.path)
+        exc.request_id = request[REQUEST_ID]
+        status = dialect.status(exc) if isinstance(dialect, OwnStatus) else exc.status
         response = web.Response(
-            status=exc.status, body=dialect.encode_error(exc), content_type="application/json", headers=_hints(exc)
+            status=status, body=dialect.encode_error(exc), content_type="application/json", headers=_hints(exc)
         )
         if exc.status >= 500:
             log.warning("request %s: %s %s %s", request[REQUEST_ID], exc.status, exc.code, exc.hint or exc.message)
@@ -160,7 +162,7 @@ class Boundary:
             response.force_close()
             headers["Connection"] = "close"
         if REQUEST_ID in request:
-            headers["x-request-id"] = request[REQUEST_ID]
+            headers["x-request-id"] = headers["request-id"] = request[REQUEST_ID]  # OpenAI's name, Anthropic's name
         if self._server.cors_origins and (origin := request.headers.get("Origin")) and self._may_read(origin, request):
             headers["Access-Control-Allow-Origin"] = origin
             headers["Access-Control-Expose-Headers"] = "x-request-id, x-gateway-model, x-gateway-ignored, retry-after"

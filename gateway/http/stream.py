@@ -45,6 +45,7 @@ class EventWriter:
         self._writing = False
         self._timer = self._loop.call_at(self._written_at + server.ping_s, self._look)
         self._over = False
+        self._opening: bytes | None = None
         self._last = b""
 
     @property
@@ -54,6 +55,7 @@ class EventWriter:
 
     async def send(self, event: Event) -> None:
         """Encode and write `event`. What `Finished` becomes leaves with the end of the response, in one write."""
+        self._open()
         data = self._dialect.encode_event(event, self._call)
         if isinstance(event, Finished):
             self._last = data
@@ -81,12 +83,15 @@ class EventWriter:
         self._timer.cancel()
 
     async def _write(self, data: bytes) -> None:
-        if self._response is None:
+        response = self._response
+        if response is None:
             data = await self._start() + data
-        assert self._response is not None
+            response = self._response
+            assert response is not None
+        now = self._loop.time()
         self._writing = True
-        await self._response.write(data)
-        self._written_at, self._writing = self._loop.time(), False
+        await response.write(data)
+        self._written_at, self._writing = now, False
 
     async def _start(self) -> bytes:
         """Send the headers, once; returns what the dialect opens its streams with."""
@@ -101,7 +106,13 @@ class EventWriter:
             response.headers["X-Accel-Buffering"] = "no"
             await response.prepare(self._request)
             self._response = response
-            return self._dialect.encode_start(self._call)
+            return self._open()
+
+    def _open(self) -> bytes:
+        """What the stream opens with, encoded once and before its first event: dialects number their events."""
+        if self._opening is None:
+            self._opening = self._dialect.encode_start(self._call)
+        return self._opening
 
     def _look(self) -> None:
         """The timer: keep the connection alive. While a write waits for the client to read, nothing more is written."""

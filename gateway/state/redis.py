@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from gateway.state.memory import MemoryStore
-from gateway.state.store import Window
+from gateway.state.store import StateAway, Window
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +99,23 @@ class RedisStore:
                 self._lost(exc)
         return await self._local.take([self._share(window) for window in windows], cost)
 
+    async def get(self, key: str) -> bytes | None:
+        value: bytes | None = await self._asked(self._redis.get(_record(key)))
+        return value
+
+    async def put(self, key: str, value: bytes, *, seconds: float | None = None) -> None:
+        milliseconds = None if seconds is None else max(1, round(seconds * 1000))
+        await self._asked(self._redis.set(_record(key), value, px=milliseconds))
+
+    async def delete(self, key: str) -> None:
+        await self._asked(self._redis.delete(_record(key)))
+
+    async def _asked(self, answer: Awaitable[Any]) -> Any:
+        try:
+            return await answer
+        except (RedisError, OSError, TimeoutError) as exc:
+            raise StateAway(type(exc).__name__) from exc
+
     async def _shared_take(self, windows: Sequence[Window], cost: int) -> float:
         keys = [f"{TAG}:window:{window.key}" for window in windows]
         args: list[str | int] = [cost, uuid.uuid4().hex]
@@ -136,3 +153,7 @@ class RedisStore:
         if self._away:
             self._away = False
             log.warning("redis is back: limits are shared again")
+
+
+def _record(key: str) -> str:
+    return f"{TAG}:record:{key}"

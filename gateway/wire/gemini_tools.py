@@ -33,7 +33,7 @@ def _function(fields: Fields) -> Tool:
     name = tool_name(fields.text("name", most=200), fields.at("name"))
     schema: Mapping[str, Any] = NO_ARGUMENTS
     if plain := fields.table("parametersJsonSchema", "parameters_json_schema"):
-        schema = plain.data
+        schema = to_json_schema(plain.data, fields.at("parametersJsonSchema"))
     elif google := fields.table("parameters"):
         schema = to_json_schema(google.data, fields.at("parameters"))
     if schema.get("type", "object") != "object":
@@ -78,7 +78,8 @@ def json_answer(config: Fields) -> JsonAnswer | None:
 
 def _schema(config: Fields) -> Mapping[str, Any] | None:
     if plain := config.table("responseJsonSchema", "response_json_schema"):
-        return plain.data
+        # gemini-cli writes Google's types in capitals here too.
+        return to_json_schema(plain.data, config.at("responseJsonSchema"))
     google = config.table("responseSchema", "response_schema")
     return to_json_schema(google.data, config.at("responseSchema")) if google else None
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from gateway.errors import GatewayError, InvalidRequest
@@ -72,8 +73,7 @@ class OpenAIChat:
     def decode(self, request: Request) -> Call:
         fields = Fields(request.body)
         messages = _messages(fields)
-        _check_ignored(fields)
-        _refuse_unsupported(fields)
+        _check(fields)
         options = fields.table("stream_options")
         tools = openai_tools.chat_tools(fields)
         effort = fields.word("reasoning_effort", of=EFFORTS)
@@ -105,9 +105,9 @@ class OpenAIChat:
     def encode_event(self, event: Event, call: Call) -> bytes:
         match event:
             case TextDelta(text):
-                return _chunk(call, {"content": text})
+                return _text_chunk(call, b'"content":', text)
             case ThoughtDelta(text):
-                return _chunk(call, {"reasoning_content": text}) if call.show_thoughts else b""
+                return _text_chunk(call, b'"reasoning_content":', text) if call.show_thoughts else b""
             case Finished():
                 return _end(call, event)
             case ToolCall():
@@ -238,22 +238,34 @@ def _max_tokens(fields: Fields) -> int | None:
     return most if most is not None else older
 
 
-def _check_ignored(fields: Fields) -> None:
-    """What cannot be honoured is still checked: a wrong value is the caller's mistake today or tomorrow."""
-    fields.number("temperature", low=0, high=2)
-    fields.number("top_p", low=0, high=1)
-    fields.number("presence_penalty", low=-2, high=2)
-    fields.number("frequency_penalty", low=-2, high=2)
-    fields.whole("seed", low=-(2**63), high=2**63 - 1)
-    fields.table("logit_bias")
-    fields.table("metadata")
-    fields.text("user")
+# What cannot be honoured is still checked: a wrong value is the caller's mistake today or tomorrow.
+_CHECKS: dict[str, Callable[[Fields], object]] = {
+    "temperature": lambda fields: fields.number("temperature", low=0, high=2),
+    "top_p": lambda fields: fields.number("top_p", low=0, high=1),
+    "presence_penalty": lambda fields: fields.number("presence_penalty", low=-2, high=2),
+    "frequency_penalty": lambda fields: fields.number("frequency_penalty", low=-2, high=2),
+    "seed": lambda fields: fields.whole("seed", low=-(2**63), high=2**63 - 1),
+    "logit_bias": lambda fields: fields.table("logit_bias"),
+    "metadata": lambda fields: fields.table("metadata"),
+    "user": lambda fields: fields.text("user"),
+    "n": lambda fields: _one_answer(fields),
+    "logprobs": lambda fields: _no_probabilities(fields),
+    "top_logprobs": lambda fields: _no_probabilities(fields),
+}
 
 
-def _refuse_unsupported(fields: Fields) -> None:
-    n = fields.whole("n", low=1, high=128)
-    if n is not None and n > 1:
+def _check(fields: Fields) -> None:
+    for name in fields.data:
+        if (check := _CHECKS.get(name)) is not None:
+            check(fields)
+
+
+def _one_answer(fields: Fields) -> None:
+    if (fields.whole("n", low=1, high=128) or 1) > 1:
         raise bad("n", "must be 1: the Gemini web gives one answer a question")
+
+
+def _no_probabilities(fields: Fields) -> None:
     if fields.flag("logprobs") or fields.whole("top_logprobs", low=0, high=20):
         raise InvalidRequest("logprobs: the Gemini web reports no probabilities", param="logprobs")
 
@@ -270,6 +282,18 @@ def _chunk(call: Call, delta: dict[str, Any], finish: str | None = None) -> byte
     chunk = _envelope(call, "chat.completion.chunk")
     chunk["choices"] = [choice]
     return sse.data(chunk)
+
+
+def _text_chunk(call: Call, field: bytes, text: str) -> bytes:
+    """`_chunk` for a delta of one text, which is what streams are made of: around it nothing changes."""
+    head = _head(call.id, call.created, call.served_model or call.model)
+    return b"".join((head, field, sse.dumps(text), b'},"logprobs":null,"finish_reason":null}]}\n\n'))
+
+
+@lru_cache(maxsize=1024)
+def _head(id: str, created: int, model: str) -> bytes:
+    envelope = {"id": id, "object": "chat.completion.chunk", "created": created, "model": model}
+    return b"data: " + sse.dumps(envelope)[:-1] + b',"choices":[{"index":0,"delta":{'
 
 
 def _tool_call(event: ToolCall, call: Call) -> bytes:

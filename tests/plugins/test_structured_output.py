@@ -73,7 +73,9 @@ async def test_only_the_calls_that_do_not_fit_are_written_again() -> None:
     assert len(set(ids)) == 2
 
 
-@pytest.mark.parametrize("second", [block(days=2), "```tool_call\n{cut", '```tool_call\n{"name": "rm", "arguments": {}}\n```'])
+@pytest.mark.parametrize(
+    "second", [block(days=2), "```tool_call\n{cut", '```tool_call\n{"name": "rm", "arguments": {}}\n```']
+)
 async def test_what_still_does_not_fit_is_a_clear_error(second: str) -> None:
     reply, calls = await asked(Script(block(days=1)), Script(second), tools=TOOLS)
     assert (reply.status, reply.body["error"]["code"], len(calls)) == (502, "invalid_answer", 2)
@@ -83,9 +85,7 @@ async def test_what_still_does_not_fit_is_a_clear_error(second: str) -> None:
 
 async def test_a_tool_that_must_be_called_is_called() -> None:
     for choice in ("required", {"type": "function", "function": {"name": "get_weather"}}):
-        reply, (first, repair) = await asked(
-            Script("No."), Script(block(city="Oslo")), tools=TOOLS, tool_choice=choice
-        )
+        reply, (first, repair) = await asked(Script("No."), Script(block(city="Oslo")), tools=TOOLS, tool_choice=choice)
         assert arguments(reply) == [{"city": "Oslo"}]
         assert first.tool_choice.mode == "required"
         assert "must be called" in repair.messages[-1].text
@@ -143,7 +143,10 @@ async def test_an_object_is_due_where_no_schema_says_more() -> None:
     ids=["a type that is none", "a schema elsewhere", "a pattern that is none", "references that multiply"],
 )
 async def test_a_schema_that_is_none_is_refused_before_anything_is_asked(schema: dict[str, Any]) -> None:
-    function = {"name": "f", "parameters": {"type": "object", "properties": {"x": schema}, "$defs": schema.get("$defs", {})}}
+    function = {
+        "name": "f",
+        "parameters": {"type": "object", "properties": {"x": schema}, "$defs": schema.get("$defs", {})},
+    }
     reply, calls = await asked(Script("x"), tools=[{"type": "function", "function": function}])
     assert (reply.status, reply.body["error"]["param"], calls) == (400, "tools", [])
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}

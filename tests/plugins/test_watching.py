@@ -95,6 +95,8 @@ async def test_an_access_line_says_who_what_how_and_no_prompt(format: str, caplo
     [
         ("models/gemini-3.1-pro-preview", "gemini-3.0-pro"),
         ("gpt-4o", "gemini-2.5-flash"),
+        ("claude-haiku-4-5-20251001", "gemini-2.5-flash"),
+        ("claude-opus-4-8", "gemini-2.5-pro"),
         ("gemini-2.5-flash", "gemini-2.5-flash"),
         ("google/gemini-flash-latest", "gemini-2.5-flash"),
     ],

