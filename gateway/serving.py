@@ -21,6 +21,7 @@ from typing import Any
 from config.loader import ConfigError, Loaded
 from gateway.app import Running
 from gateway.background import spawn
+from gateway.watchdog import watchdog
 
 log = logging.getLogger(__name__)
 EXIT_CONFIG = 2
@@ -49,7 +50,8 @@ def until_told(start: Callable[[], AbstractAsyncContextManager[Running]], watch:
             asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _orphaned, told)
         async with start() as gateway, _reloading(gateway, watch):
             log.info("serving at %s", gateway.url)
-            await told.wait()
+            with watchdog():
+                await told.wait()
             log.info("stopping: /ready says no, running calls may end")
         log.info("stopped")
         return 0

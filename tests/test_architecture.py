@@ -31,6 +31,7 @@ ORDER = (
     "gateway.first_keys",
     "gateway.app",
     "gateway.logs",
+    "gateway.watchdog",
     "gateway.serving",
     "gateway.workers",
     "gateway.permissions",
