@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT_FLAG := $(if $(PORT),--port $(PORT))
 
-.PHONY: demo run test test-browser soak bench lint docs clean
+.PHONY: demo run test test-browser soak bench lint docs lock clean
 
 demo: $(VENV)/ready
 	$(BIN)/python -m gateway demo $(PORT_FLAG)
@@ -33,6 +33,11 @@ docs: $(VENV)/ready
 	$(BIN)/python -m gateway docs gateway.toml > gateway.toml.new && mv gateway.toml.new gateway.toml
 	$(BIN)/python -m gateway docs configuration > docs/configuration.md
 	$(BIN)/python -m gateway docs hooks > docs/hooks.md
+
+# Exact versions with hashes, for the image: run it after a change of setup.cfg, and now and then for updates.
+lock: $(VENV)/ready-test
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --extra speed setup.cfg -o requirements.lock
 
 $(VENV)/ready: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

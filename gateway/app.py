@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from pydantic import SecretStr
 
 from config.loader import ConfigError
 from config.settings import Settings
@@ -21,10 +21,12 @@ from gateway.accounts.pool import Pool
 from gateway.allocator import trim_for_ever
 from gateway.background import settle, spawn
 from gateway.calls import Calls
+from gateway.first_keys import state_dir, with_keys
 from gateway.hooks import Hooks
 from gateway.hookspecs import Services
 from gateway.http.admin import Admin
 from gateway.http.boundary import Boundary, expect_later, is_loopback
+from gateway.http.front import Front, Stage
 from gateway.http.gemini_files import GeminiFiles
 from gateway.http.handlers import Choice, Handlers
 from gateway.http.records import Records
@@ -46,15 +48,218 @@ _MOST_FILE_BYTES = 2_000_000_000
 STATIC = Path(__file__).parent.parent / "static"
 
 
-@dataclass(slots=True)
-class Running:
-    """A gateway that serves. `url` is where it listens."""
+# What only a restart can change: the front, and what all replicas of this process stand on.
+FIXED = {
+    "server": ("host", "port", "workers", "header_timeout_s", "max_connections", "write_stall_s"),
+    "state": ("url", "dir", "cluster"),
+}
+# Settings that say nothing about accounts: when only these change, a reload keeps the pool as it is.
+BESIDE_ACCOUNTS: Any = {
+    "server": True,
+    "admin": True,
+    "plugins": True,
+    "gateway": {"plugins", "plugin_dirs", "reload", "hook_timeout_s"},
+}
 
-    url: str
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """What tests and the demo put in: another upstream, plugins that exist already, simulated answers."""
+
+    upstream: Callable[[Settings, Path], Upstream] | None = None
+    plugins: Sequence[LoadedPlugin] | None = None
+    simulated: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Backend:
+    """The accounts and the way to them. Assemblies share it as long as the settings that make it stay the same."""
+
+    settings: Settings
     pool: Pool
+    link: Upstream
+    users: int = 0
+
+    def serves(self, settings: Settings) -> bool:
+        """Whether it would come out the same from `settings`."""
+        return self.settings.model_dump(exclude=BESIDE_ACCOUNTS) == settings.model_dump(exclude=BESIDE_ACCOUNTS)
+
+    async def release(self) -> None:
+        """One user less; the last one closes it."""
+        self.users -= 1
+        if not self.users:
+            await self.pool.close()
+            await self.link.close()
+
+
+@dataclass(slots=True, eq=False)
+class Assembly:
+    """Everything that a reload replaces: made from one set of settings, closed after its last request."""
+
+    settings: Settings
     hooks: Hooks
+    backend: Backend
     boundary: Boundary
-    new_keys: dict[str, str]
+    stage: Stage
+    stack: AsyncExitStack
+
+
+class Running:
+    """A gateway that serves. `url` is where it listens, `new_keys` what was made at this start; `pool`, `hooks` and
+    `boundary` are those in front now."""
+
+    def __init__(
+        self, settings: Settings, root: Path, store: StateStore, seams: Seams, source: Callable[[], Settings] | None
+    ) -> None:
+        self.state_dir = state_dir(root / settings.state.dir)
+        self.settings, self.new_keys = with_keys(settings, self.state_dir)
+        self.url = ""
+        self._root = root
+        self._store = store
+        self._files = FileStore(self.state_dir / "files", _MOST_FILE_BYTES)
+        self._seams = seams
+        self._source = source
+        self._front = Front(self.settings.server)
+        self._now: Assembly | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._changing = asyncio.Lock()
+
+    @property
+    def pool(self) -> Pool:
+        return self._in_front.backend.pool
+
+    @property
+    def hooks(self) -> Hooks:
+        return self._in_front.hooks
+
+    @property
+    def boundary(self) -> Boundary:
+        return self._in_front.boundary
+
+    @property
+    def _in_front(self) -> Assembly:
+        assert self._now is not None
+        return self._now
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Assemble and listen. Raises ConfigError."""
+        self._now = await self._assemble(self.settings)
+        self._front.show(self._now.stage)
+        self.url = await self._front.listen(sockets)
+        self.pool.start()
+
+    async def reload(self) -> None:
+        """Read the settings again and let them hold for every request from now on; running requests end as they began.
+        Raises ConfigError with all that is wrong: then nothing has changed."""
+        async with self._changing:
+            if self._source is None or self.boundary.stopping:
+                raise ConfigError(["this gateway has no file to read again, or is stopping"])
+            settings, _ = with_keys(await asyncio.to_thread(self._source), self.state_dir)
+            _refuse_fixed(self.settings, settings)
+            before, new = self._in_front, await self._assemble_again(settings)
+            self._now, self.settings = new, settings
+            self._front.show(new.stage)
+            if new.backend is not before.backend:
+                new.backend.pool.start()
+            self._retiring.add(task := spawn(self._retire(before), "close what a reload replaced"))
+            task.add_done_callback(self._retiring.discard)
+            log.info("reloaded: the new settings hold")
+
+    async def drain(self) -> None:
+        """Stop in order: say so at /ready, wait for load balancers to notice, accept nothing more, let calls end."""
+        server = self.settings.server
+        self.boundary.stopping = True
+        await asyncio.sleep(server.shutdown_delay_s)
+        await self._front.drain(server.shutdown_grace_s)
+
+    async def close(self) -> None:
+        """Drain, and let go of everything."""
+        if self._now is None:
+            return
+        await self.drain()
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+        await self._now.stack.aclose()
+
+    async def _retire(self, assembly: Assembly) -> None:
+        try:
+            await assembly.stage.left.wait()
+        finally:
+            await assembly.stack.aclose()
+
+    # --- putting together -----------------------------------------------------------------------------------------
+
+    async def _assemble_again(self, settings: Settings) -> Assembly:
+        try:
+            return await self._assemble(settings)
+        except ConfigError:
+            raise
+        except Exception as exc:
+            log.exception("the new settings cannot be started")
+            raise ConfigError([f"gateway.plugins: cannot be started: {type(exc).__name__}"]) from exc
+
+    async def _assemble(self, settings: Settings) -> Assembly:
+        seams = self._seams
+        loaded = plugin_loader.load(settings, self._root) if seams.plugins is None else list(seams.plugins)
+        hooks = plugin_loader.bind(loaded, settings.gateway.hook_timeout_s)
+        dialects, routes = _registered(hooks)
+        async with AsyncExitStack() as stack:
+            backend = self._backend(settings)
+            backend.users += 1
+            stack.push_async_callback(backend.release)
+            await stack.enter_async_context(hooks.lifespan(self._services(settings, hooks, backend.pool)))
+            app, boundary = _application(
+                settings,
+                hooks,
+                backend.pool,
+                self._store,
+                dialects,
+                loaded,
+                files=self._files,
+                simulated=seams.simulated,
+                reload=self.reload,
+            )
+            app.add_routes([web.route(method, path, handler) for method, path, handler in routes])
+            runner = web.AppRunner(app, access_log=None)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            assert runner.server is not None
+            stage = Stage(runner.server, boundary)
+            return Assembly(settings, hooks, backend, boundary, stage, stack.pop_all())
+
+    def _backend(self, settings: Settings) -> Backend:
+        if self._now is not None and self._now.backend.serves(settings):
+            return self._now.backend
+        make, simulated = self._seams.upstream, self._seams.simulated
+        link = make(settings, self.state_dir) if make else GeminiWeb(settings, self.state_dir, simulated=simulated)
+        pool = Pool(
+            settings.accounts,
+            link,
+            Catalogue(),
+            settings.pool,
+            strict=settings.gateway.strict_models,
+            changed=self._account_changed,
+        )
+        return Backend(settings, pool, link)
+
+    def _account_changed(self, change: AccountChange) -> None:
+        spawn(self.hooks.account_changed(change), "tell plugins of an account")
+
+    def _services(self, settings: Settings, hooks: Hooks, pool: Pool) -> Services:
+        return Services(
+            settings=settings,
+            root=self._root,
+            state_dir=self.state_dir,
+            state=self._store,
+            simulated=self._seams.simulated,
+            local=is_loopback(settings.server.host),
+            accounts=pool.views,
+            queued=lambda: pool.queued,
+            hook_errors=lambda: dict(hooks.errors),
+        )
 
 
 @asynccontextmanager
@@ -66,58 +271,34 @@ async def running(
     plugins: Sequence[LoadedPlugin] | None = None,
     state: StateStore | None = None,
     simulated: bool = False,
+    source: Callable[[], Settings] | None = None,
+    sockets: Sequence[socket.socket] = (),
 ) -> AsyncIterator[Running]:
-    """Serve `settings` (relative paths are relative to `root`). The keyword arguments are the seams of tests and of the
-    demo: another upstream, plugins that exist already, another state store."""
-    state_dir = _state_dir(root / settings.state.dir)
-    settings, new_keys = _with_keys(settings, state_dir)
-    loaded = plugin_loader.load(settings, root) if plugins is None else list(plugins)
-    hooks = plugin_loader.bind(loaded, settings.gateway.hook_timeout_s)
-    dialects, routes = _registered(hooks)
+    """Serve `settings` (relative paths are relative to `root`); leaving the context drains. `source` reads the settings
+    again for a reload; `sockets` listen already. The others are the seams of tests and of the demo: another upstream,
+    plugins that exist already, another state store."""
     async with AsyncExitStack() as stack:
         stack.push_async_callback(settle)
-        store = state or _store(settings.state.url)
+        store = state or _store(settings)
+        gateway = Running(settings, root, store, Seams(upstream, plugins, simulated), source)
         await store.open()
         stack.push_async_callback(store.close)
-        link = upstream(settings, state_dir) if upstream else GeminiWeb(settings, state_dir, simulated=simulated)
-        stack.push_async_callback(link.close)
-        pool = _pool(settings, link, hooks)
-        stack.push_async_callback(pool.close)
-        services = Services(
-            settings=settings,
-            root=root,
-            state_dir=state_dir,
-            state=store,
-            simulated=simulated,
-            local=is_loopback(settings.server.host),
-            accounts=pool.views,
-            queued=lambda: pool.queued,
-            hook_errors=lambda: dict(hooks.errors),
-        )
-        await stack.enter_async_context(hooks.lifespan(services))
-        files = FileStore(state_dir / "files", _MOST_FILE_BYTES)
-        app, boundary = _application(settings, hooks, pool, store, dialects, loaded, files=files, simulated=simulated)
-        app.add_routes([web.route(method, path, handler) for method, path, handler in routes])
-        url = await _listen(stack, app, boundary, settings)
-        pool.start()
         trimming = spawn(trim_for_ever(), "give memory back")
         stack.callback(trimming.cancel)
-        yield Running(url, pool, hooks, boundary, new_keys)
-        boundary.stopping = True
+        stack.push_async_callback(gateway.close)
+        await gateway.start(sockets)
+        yield gateway
 
 
-def _pool(settings: Settings, upstream: Upstream, hooks: Hooks) -> Pool:
-    def changed(change: AccountChange) -> None:
-        spawn(hooks.account_changed(change), "tell plugins of an account")
-
-    return Pool(
-        settings.accounts,
-        upstream,
-        Catalogue(),
-        settings.pool,
-        strict=settings.gateway.strict_models,
-        changed=changed,
-    )
+def _refuse_fixed(before: Settings, after: Settings) -> None:
+    problems = [
+        f"{section}.{name}: only a restart can change this"
+        for section, names in FIXED.items()
+        for name in names
+        if getattr(getattr(before, section), name) != getattr(getattr(after, section), name)
+    ]
+    if problems:
+        raise ConfigError(problems)
 
 
 def _registered(hooks: Hooks) -> tuple[list[Dialect], list[tuple[str, str, Callable[..., Any]]]]:
@@ -127,48 +308,9 @@ def _registered(hooks: Hooks) -> tuple[list[Dialect], list[tuple[str, str, Calla
         raise ConfigError([f"gateway.plugins: {exc}"]) from exc
 
 
-def _store(url: str) -> StateStore:
-    return MemoryStore() if url == "memory://" else RedisStore(url)
-
-
-def _state_dir(folder: Path) -> Path:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as exc:
-        raise ConfigError([f"state.dir: {folder} cannot be made: {exc.strerror}"]) from exc
-    if folder.stat().st_mode & 0o077:
-        log.warning("state.dir %s can be read by others; `chmod 700` it", folder)
-    return folder
-
-
-# --- keys made at first start -------------------------------------------------------------------------------------
-
-
-def _with_keys(settings: Settings, state_dir: Path) -> tuple[Settings, dict[str, str]]:
-    """Off loopback the gateway is never open by accident: without a configured key one is made, kept in the state
-    folder, and shown once (it is in the returned dict only at the start that made it)."""
-    if is_loopback(settings.server.host):
-        return settings, {}
-    made: dict[str, str] = {}
-    if settings.admin.key is None:
-        key = _kept_key(state_dir / "admin_key", "adm-", made)
-        settings = settings.model_copy(update={"admin": settings.admin.model_copy(update={"key": SecretStr(key)})})
-    table = settings.plugins.get("api_key", {})
-    if not table.get("keys") and not settings.server.allow_anonymous:
-        key = _kept_key(state_dir / "api_key", "sk-", made)
-        keys = [{"name": "default", "key": key}]
-        settings = settings.model_copy(update={"plugins": {**settings.plugins, "api_key": {**table, "keys": keys}}})
-    return settings, made
-
-
-def _kept_key(file: Path, prefix: str, made: dict[str, str]) -> str:
-    if file.is_file():
-        return file.read_text("ascii").strip()
-    key = prefix + secrets.token_urlsafe(24)
-    file.touch(mode=0o600)
-    file.write_text(key + "\n", "ascii")
-    made[file.name] = key
-    return key
+def _store(settings: Settings) -> StateStore:
+    state = settings.state
+    return MemoryStore() if state.url == "memory://" else RedisStore(state.url, cluster=state.cluster)
 
 
 # --- HTTP ---------------------------------------------------------------------------------------------------------
@@ -184,6 +326,7 @@ def _application(
     *,
     files: FileStore,
     simulated: bool,
+    reload: Callable[[], Awaitable[None]],
 ) -> tuple[web.Application, Boundary]:
     server = settings.server
     fallback: Dialect = next((d for d in dialects if d.name == "openai"), OpenAIChat())
@@ -217,6 +360,7 @@ def _application(
         why_not_ready=pool.why_not_ready,
         plugins=[plugin.name for plugin in loaded if not plugin.dormant],
         simulated=simulated,
+        reload=reload,
     )
     app = web.Application(middlewares=[boundary.middleware])
     app.on_response_prepare.append(boundary.dress)
@@ -245,27 +389,3 @@ def _by_address(dialects: Sequence[Dialect]) -> list[tuple[str, str, list[Choice
     for choices in found.values():
         choices.sort(key=lambda choice: choice[1].claims is anyone)
     return [(method, path, choices) for (method, path), choices in found.items()]
-
-
-async def _listen(stack: AsyncExitStack, app: web.Application, boundary: Boundary, settings: Settings) -> str:
-    server = settings.server
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        handler_cancellation=True,
-        auto_decompress=False,
-        keepalive_timeout=server.header_timeout_s,
-        lingering_time=2.0,  # for a caller who still sends a body that was refused to read the answer
-        shutdown_timeout=server.shutdown_grace_s,
-        max_line_size=16_384,
-        max_field_size=16_384,
-    )
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    try:
-        await web.TCPSite(runner, server.host, server.port, backlog=1024).start()
-    except OSError as exc:
-        raise ConfigError([f"server.port: cannot listen on {server.host}:{server.port}: {exc.strerror}"]) from exc
-    host, port = runner.addresses[0][:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-

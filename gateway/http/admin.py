@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import orjson
 from aiohttp import web
 
-from gateway.errors import Forbidden, Unauthenticated
+from config.loader import ConfigError
+from gateway.errors import Forbidden, InvalidRequest, Unauthenticated
 from gateway.http.boundary import Boundary
 from gateway.http.handlers import Handlers, head_of
 from gateway.model import AccountView
@@ -34,6 +35,7 @@ class Admin:
         why_not_ready: Callable[[], str | None],
         plugins: Sequence[str],
         simulated: bool,
+        reload: Callable[[], Awaitable[None]],
     ) -> None:
         self._handlers = handlers
         self._boundary = boundary
@@ -44,6 +46,7 @@ class Admin:
         self._why_not_ready = why_not_ready
         self._plugins = list(plugins)
         self._simulated = simulated
+        self._reload = reload
         self._started = time.monotonic()
 
     def routes(self) -> list[web.RouteDef]:
@@ -53,6 +56,7 @@ class Admin:
             web.get("/ready", self.ready),
             web.get("/api/info", self.info),
             web.get("/api/accounts", self.accounts),
+            web.post("/api/reload", self.reload),
         ]
 
     async def health(self, request: web.Request) -> web.Response:
@@ -76,6 +80,15 @@ class Admin:
         """The accounts: state and why, tier, models, use, cooldowns. No cookie, not even masked."""
         await self._authorise(request)
         return _json({"accounts": [_plain(view) for view in self._accounts()]})
+
+    async def reload(self, request: web.Request) -> web.Response:
+        """Read gateway.toml again, as SIGHUP does. 400 with all mistakes when it is wrong: then nothing has changed."""
+        await self._authorise(request)
+        try:
+            await self._reload()
+        except ConfigError as exc:
+            raise InvalidRequest("; ".join(exc.problems)[:2000]) from exc
+        return _json({"reloaded": True})
 
     async def _authorise(self, request: web.Request) -> None:
         head = head_of(request, self._dialect)

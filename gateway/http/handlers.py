@@ -137,11 +137,12 @@ class Handlers:
         try:
             call.principal = await self.authenticate(head)
             call = await self._decoded(request, dialect, route, call)
-            call = await self._calls.prepare(call)
-            call = await self._stored.ready(call)
-            if call.stream:
-                return await self._stream(request, dialect, call, progress)
-            return await self._whole(dialect, call, progress)
+            with self._boundary.interruptible():
+                call = await self._calls.prepare(call)
+                call = await self._stored.ready(call)
+                if call.stream:
+                    return await self._stream(request, dialect, call, progress)
+                return await self._whole(dialect, call, progress)
         except GatewayError as exc:
             progress.failed(exc)
             return self._boundary.error(request, exc, dialect)
@@ -182,7 +183,8 @@ class Handlers:
         writer = EventWriter(request, dialect, call, self._server, headers=lambda: self._headers(call))
         try:
             async with aclosing(self._calls.run(call)) as events:
-                await self._pump(events, writer, progress)
+                with self._boundary.interruptible():
+                    await self._pump(events, writer, progress)
             await self._records.keep(dialect, call)
             return await writer.end()
         except GatewayError as exc:
@@ -203,11 +205,6 @@ class Handlers:
                 progress.saw(event)
                 await writer.send(event)
         except (GatewayError, ConnectionError):
-            raise
-        except asyncio.CancelledError:
-            if self._boundary.stopping and writer.started:
-                writer.fail(Internal("The gateway is shutting down"))
-                await writer.end()
             raise
         except Exception as exc:
             if not writer.started:
