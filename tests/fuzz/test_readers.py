@@ -65,7 +65,7 @@ def test_any_text_as_a_data_url(rest: str, scheme: str) -> None:
         media.from_url(scheme + rest, 0, "image_url")
 
 
-LINES = ["[server]", "port = 1", 'port = "x"', "[[accounts]]", 'secure_1psid = "a"', "[plugins.x]", "a = [", "= 1", "[", "\x00"]
+LINES = ["[server]", "port = 1", 'port = "x"', "[[accounts]]", 'secure_1psid = "a"', "[plugins.x]", "a = [", "= 1", "\x00"]
 lines = st.sampled_from(LINES)
 
 

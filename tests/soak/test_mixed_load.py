@@ -141,16 +141,19 @@ async def test_an_hour_of_everything_leaves_it_as_it_was(start: Start) -> None:
 
 def report(seen: Seen) -> None:
     spans = ((0.0, 0.3), (0.3, 0.6), (0.7, 1.0))
-    numbers = {
+    numbers: dict[str, object] = {
         "seconds": SOAK_S,
         "requests": dict(seen.outcomes),
         "memory_mb": [round(statistics.median(between(seen.memory, *span)), 1) for span in spans],
         "whole_reply_ms": [round(1000 * statistics.median(between(seen.latencies, *span)), 1) for span in spans],
         "slowest_health_ms": round(1000 * max(value for _, value in seen.health), 1),
     }
-    file = os.environ.get("SOAK_REPORT")
-    if file:
-        Path(file).write_text(json.dumps(numbers, indent=2) + "\n")
+    write_down("", numbers)
+
+
+def write_down(suffix: str, numbers: dict[str, object]) -> None:
+    if file := os.environ.get("SOAK_REPORT"):
+        Path(file + suffix).write_text(json.dumps(numbers, indent=2) + "\n")
 
 
 async def test_killed_at_random_moments_it_forgets_nothing(start: Start) -> None:
@@ -159,13 +162,17 @@ async def test_killed_at_random_moments_it_forgets_nothing(start: Start) -> None
     statuses: Counter[int] = Counter()
     over = asyncio.Event()
 
+    async def ask() -> None:
+        headers, body = {"Authorization": f"Bearer {KEY}"}, question(200, 3)
+        session = aiohttp.ClientSession(process.url, headers=headers)
+        async with session as http, http.post("/v1/chat/completions", json=body) as response:
+            await response.read()
+            statuses[response.status] += 1
+
     async def caller() -> None:
         while not over.is_set():
             try:
-                async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http:
-                    async with http.post(f"{process.url}/v1/chat/completions", json=question(200, 3)) as response:
-                        statuses[response.status] += 1
-                        await response.read()
+                await asyncio.wait_for(ask(), 60)
             except aiohttp.ClientError:
                 statuses[0] += 1  # it was on the worker that was killed
 
@@ -184,9 +191,7 @@ async def test_killed_at_random_moments_it_forgets_nothing(start: Start) -> None
             over.set()
             await asyncio.gather(*callers)
             taken = shared.zcard("{gateway}:window:global")
-    report_kills = {"kills": kills, "statuses": {str(status): count for status, count in statuses.items()}, "counted": taken}
-    if file := os.environ.get("SOAK_REPORT"):
-        Path(file + ".kills").write_text(json.dumps(report_kills) + "\n")
+    write_down(".kills", {"kills": kills, "statuses": {str(key): n for key, n in statuses.items()}, "counted": taken})
     assert set(statuses) <= {0, 200, 503}
     assert statuses[200] > statuses[0]
     assert statuses[200] <= taken <= sum(statuses.values())
