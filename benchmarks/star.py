@@ -3,6 +3,7 @@ much memory it takes at most. Process CPU time, medians; peak resident memory in
 
 from __future__ import annotations
 
+import asyncio
 import io
 import statistics
 import subprocess
@@ -86,7 +87,7 @@ def peak(small: bytes, large: bytes) -> int:
         return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def measure() -> list[str]:
+async def measure() -> list[str]:
     """Lines of a table."""
     lines = ["| side | decode | detect | remove | encode | whole clean() | Pillow open + save | ratio | target | size |"]
     lines.append("|---|---|---|---|---|---|---|---|---|---|")
@@ -110,4 +111,4 @@ def measure() -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(measure()))
+    print("\n".join(asyncio.run(measure())))

@@ -27,10 +27,13 @@ from gateway.hookspecs import Services
 from gateway.http.admin import Admin
 from gateway.http.boundary import Boundary, expect_later, is_loopback
 from gateway.http.front import Front, Stage
+from gateway.http.gemini_files import GeminiFiles
 from gateway.http.handlers import Choice, Handlers
 from gateway.http.records import Records
+from gateway.http.stored_files import StoredFiles
 from gateway.model import AccountChange
 from gateway.plugin_loader import LoadedPlugin
+from gateway.state.files import FileStore
 from gateway.state.memory import MemoryStore
 from gateway.state.redis import RedisStore
 from gateway.state.store import StateStore
@@ -40,6 +43,8 @@ from gateway.wire.dialect import Dialect, anyone
 from gateway.wire.openai_chat import OpenAIChat
 
 log = logging.getLogger(__name__)
+# Of all files that callers have uploaded; Google's own limit is 20 GB.
+_MOST_FILE_BYTES = 2_000_000_000
 STATIC = Path(__file__).parent.parent / "static"
 
 
@@ -111,6 +116,7 @@ class Running:
         self.url = ""
         self._root = root
         self._store = store
+        self._files = FileStore(self.state_dir / "files", _MOST_FILE_BYTES)
         self._seams = seams
         self._source = source
         self._front = Front(self.settings.server)
@@ -212,6 +218,7 @@ class Running:
                 self._store,
                 dialects,
                 loaded,
+                files=self._files,
                 simulated=seams.simulated,
                 reload=self.reload,
             )
@@ -317,6 +324,7 @@ def _application(
     dialects: Sequence[Dialect],
     loaded: Sequence[LoadedPlugin],
     *,
+    files: FileStore,
     simulated: bool,
     reload: Callable[[], Awaitable[None]],
 ) -> tuple[web.Application, Boundary]:
@@ -325,7 +333,7 @@ def _application(
     by_name = {dialect.name: dialect for dialect in dialects}
 
     def dialect_of(path: str) -> Dialect:
-        native = path.startswith(("/gemini/", "/v1beta/")) or (path.startswith("/v1/models/") and ":" in path)
+        native = path.startswith(("/gemini/", "/v1beta/", "/upload/")) or (path.startswith("/v1/models/") and ":" in path)
         name = "gemini" if native else "anthropic" if path.startswith("/v1/messages") else "openai"
         return by_name.get(name, fallback)
 
@@ -337,6 +345,7 @@ def _application(
         boundary,
         server,
         Records(store, settings.state.keep_responses_days),
+        stored=StoredFiles(files),
         cards=pool.cards,
         anonymous=local or server.allow_anonymous,
         simulated=simulated,
@@ -358,6 +367,8 @@ def _application(
     app.add_routes(admin.routes())
     for method, path, choices in _by_address(dialects):
         app.router.add_route(method, path, handlers.handler(choices), expect_handler=expect_later)
+    if (gemini := by_name.get("gemini")) is not None:
+        app.add_routes(GeminiFiles(files, handlers, gemini, server).routes())
     app.router.add_get("/", _page)
     app.router.add_static("/static", STATIC, show_index=False, follow_symlinks=False)
     return app, boundary

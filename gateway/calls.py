@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 
+from gateway.choices import several
 from gateway.errors import ContentRefused, Forbidden, InvalidAnswer, PluginFailed
 from gateway.hooks import Hooks
 from gateway.hookspecs import Generate
 from gateway.model import (
     Call,
+    Chosen,
     Citation,
     Event,
     Finished,
@@ -61,6 +63,12 @@ class Calls:
 
     async def run(self, call: Call) -> AsyncGenerator[Event, None]:
         """The events of an admitted call. Raises a GatewayError."""
+        events = several(self._once, call) if call.choices > 1 else self._once(call)
+        async with aclosing(events):
+            async for event in events:
+                yield event
+
+    async def _once(self, call: Call) -> AsyncGenerator[Event, None]:
         meter = _Meter(call)
         try:
             async with aclosing(self._generate(call)) as events:
@@ -161,5 +169,9 @@ def add_to(reply: Reply, event: Event) -> None:
             reply.images.append(image)
         case Citation():
             reply.citations.append(event)
+        case Chosen(index, inner):
+            while len(reply.choices) <= index:
+                reply.choices.append(Reply())
+            add_to(reply.choices[index], inner)
         case Finished(reason, usage, stop_word):
             reply.reason, reply.usage, reply.stop_word = reason, usage, stop_word

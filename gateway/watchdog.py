@@ -65,7 +65,7 @@ class _Watchdog:
 
 def _line(frame: FrameType | None) -> str:
     """Where `frame` is, with the file and function that called it."""
-    found = []
+    found: list[str] = []
     while frame is not None and len(found) < 3:
         found.append(f"{frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.f_lineno} {frame.f_code.co_name}")
         frame = frame.f_back

@@ -26,6 +26,7 @@ ORDER = (
     "gateway.plugin_loader",
     "gateway.upstream",
     "gateway.accounts",
+    "gateway.choices",
     "gateway.calls",
     "gateway.http",
     "gateway.first_keys",

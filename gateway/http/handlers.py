@@ -17,6 +17,7 @@ from gateway.errors import GatewayError, Internal, NotSupported, Unauthenticated
 from gateway.hooks import Hooks
 from gateway.http.boundary import REQUEST_ID, Boundary, read_json
 from gateway.http.records import Records
+from gateway.http.stored_files import StoredFiles
 from gateway.http.stream import EventWriter
 from gateway.model import (
     ANONYMOUS,
@@ -76,6 +77,7 @@ class Handlers:
         server: Server,
         records: Records,
         *,
+        stored: StoredFiles,
         cards: Callable[[], Sequence[ModelCard]],
         anonymous: bool,
         simulated: bool,
@@ -87,6 +89,7 @@ class Handlers:
         self._records = records
         self._cards = cards
         self._anonymous = anonymous
+        self._stored = stored
         self._common = {"x-gateway-simulated": "true"} if simulated else {}
 
     def handler(self, choices: Sequence[Choice]) -> Callable[[web.Request], Any]:
@@ -105,7 +108,10 @@ class Handlers:
                 if route.claims(head):
                     break
             operation = operations.get(route.operation, self._unsupported)
-            return await operation(request, dialect, route, head)
+            try:
+                return await operation(request, dialect, route, head)
+            except GatewayError as exc:  # the address alone does not tell whose shape an error takes
+                return self._boundary.error(request, exc, dialect)
 
         return handle
 
@@ -133,6 +139,7 @@ class Handlers:
             call = await self._decoded(request, dialect, route, call)
             with self._boundary.interruptible():
                 call = await self._calls.prepare(call)
+                call = await self._stored.ready(call)
                 if call.stream:
                     return await self._stream(request, dialect, call, progress)
                 return await self._whole(dialect, call, progress)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from gateway.errors import InvalidRequest
 from gateway.model import (
-    Blob,
     JsonAnswer,
     Message,
     Part,
@@ -110,7 +109,7 @@ class Conversation:
         else:
             yield self._source(fields, "application/pdf")
 
-    def _source(self, fields: Fields, mime: str) -> Blob:
+    def _source(self, fields: Fields, mime: str) -> Part:
         source = fields.table("source")
         if source is None:
             raise bad(fields.at("source"), "is required")

@@ -56,6 +56,8 @@ _FIXED: Mapping[str, Any] = {
 _INCOMPLETE = {FinishReason.LENGTH: "max_output_tokens", FinishReason.REFUSED: "content_filter"}
 _RECORDS = "/v1/responses/{id:resp_[^/]+}"
 _SEED = 16
+# The original refuses less.
+LEAST_OUTPUT = 16
 
 
 class OpenAIResponses:
@@ -89,7 +91,7 @@ class OpenAIResponses:
             stream=fields.flag("stream"),
             extended_thinking=effort in ("high", "xhigh", "max"),
             show_thoughts=reasoning.word("summary", "generate_summary", of=("auto", "concise", "detailed")) is not None,
-            max_tokens=fields.whole("max_output_tokens", low=1, high=10_000_000),
+            max_tokens=fields.whole("max_output_tokens", low=LEAST_OUTPUT, high=10_000_000),
             tools=tuple(tools.offered),
             tool_choice=tools.choice(fields),
             parallel_tools=fields.get("parallel_tool_calls") is not False,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from gateway.model import Blob, JsonAnswer, Message, Part, Role, Text, Thought, Tool, ToolChoice, ToolResult, ToolUse
+from gateway.model import JsonAnswer, Message, Part, Role, Text, Thought, Tool, ToolChoice, ToolResult, ToolUse
 from gateway.wire import media, openai_tools, sse
 from gateway.wire.fields import Fields, bad
 
@@ -240,7 +240,7 @@ class Conversation:
             case _:
                 raise bad(fields.at("type"), "must be input_text, input_image, input_file or output_text")
 
-    def _file(self, fields: Fields, name: str) -> Blob:
+    def _file(self, fields: Fields, name: str) -> Part:
         self._files += 1
         return media.from_url(_needed(fields, name, most=_MEDIA), self._files, fields.at(name))
 

@@ -142,6 +142,9 @@ async def test_it_raises_its_own_exceptions_for_mistakes_of_the_caller(launch: L
             await create(model=FLASH, max_tokens=0, messages=SAY)
         with pytest.raises(anthropic.AuthenticationError):
             await stranger.messages.create(model=FLASH, max_tokens=10, messages=SAY)
+        with pytest.raises(anthropic.AuthenticationError) as raised:
+            await stranger.models.list()
+        assert raised.value.body["type"] == "error"  # type: ignore[index]
         with pytest.raises(anthropic.APIStatusError) as large:
             await create(model=FLASH, max_tokens=10, messages=[{"role": "user", "content": "x " * 3_000_000}])
         assert large.value.status_code == 413

@@ -122,7 +122,7 @@ def test_on_a_busy_place_two_stars_may_pass_for_one_older_and_little_is_left(pho
     pixels = photo("coffee.png")
     result = clean(encoded(add(add(pixels, "48@96", 77), "48@96", 77)))
     assert result.outcome == "removed"
-    assert np.abs(decoded(result.data).astype(int) - pixels).max() <= 9  # of up to 131
+    assert np.abs(decoded(result.data).astype(int) - pixels).max() <= 11  # of up to 131
 
 
 def test_one_older_star_is_never_taken_for_two(held_out: list[tuple[str, Pixels]]) -> None:

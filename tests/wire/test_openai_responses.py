@@ -218,6 +218,7 @@ def test_an_answer_may_be_asked_for_as_json() -> None:
         ({"conversation": "conv_1"}, "conversation"),
         ({"top_logprobs": 3}, "top_logprobs"),
         ({"temperature": 3}, "temperature"),
+        ({"max_output_tokens": 15}, "max_output_tokens"),
         ({"tools": [FUNCTION, FUNCTION]}, "tools.1.name"),
         ({"tool_choice": {"type": "function", "name": "x"}}, "tool_choice.name"),
         ({"text": {"format": {"type": "json_schema", "name": "x"}}}, "text.format.schema"),
