@@ -1,6 +1,8 @@
 # Everything a person types. `make demo` and `make test` work on a fresh machine with Python 3.11, pip and gcc.
 PYTHON ?= python3
 PORT ?=
+# How long `make soak` runs.
+SECONDS := 3600
 VENV := .venv
 BIN := $(VENV)/bin
 PORT_FLAG := $(if $(PORT),--port $(PORT))
@@ -20,7 +22,7 @@ test-browser: $(VENV)/ready-test
 	$(BIN)/python -m pytest -m browser tests/browser
 
 soak: $(VENV)/ready-test
-	$(BIN)/python -m pytest -m soak --timeout 0 tests/soak
+	SOAK_S=$(SECONDS) SOAK_REPORT=soak.json $(BIN)/python -m pytest -m soak --timeout 0 tests/soak
 
 bench: $(VENV)/ready-test
 	$(BIN)/python -m benchmarks
