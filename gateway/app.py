@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import secrets
+import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -11,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from pydantic import SecretStr
 
 from config.loader import ConfigError
 from config.settings import Settings
-from gateway import openapi, plugin_loader
+from gateway import plugin_loader
 from gateway.accounts import vault
 from gateway.accounts.catalogue import Catalogue
 from gateway.accounts.cookies import CookieStore
@@ -24,50 +24,285 @@ from gateway.accounts.keeping import Keeper
 from gateway.accounts.pool import Pool
 from gateway.accounts.shelf import Files, Shared
 from gateway.allocator import trim_for_ever
+from gateway.application import Parts, admin_key, application
 from gateway.background import settle, spawn
-from gateway.calls import Calls
 from gateway.clock import steady
 from gateway.console.console import Console
-from gateway.console.pages import Pages
+from gateway.console.journal import Journal
+from gateway.console.originals import Originals
+from gateway.first_keys import state_dir, with_keys
 from gateway.hooks import Hooks
 from gateway.hookspecs import Services
-from gateway.http.accounts import AccountsApi
-from gateway.http.admin import Admin
-from gateway.http.boundary import Boundary, expect_later, is_loopback
-from gateway.http.handlers import Choice, Handlers, head_of
-from gateway.http.openapi import document as describe_accounts
-from gateway.http.session import SessionApi, Sessions
-from gateway.model import AccountChange
+from gateway.http.boundary import Boundary, is_loopback
+from gateway.http.front import Front, Stage
+from gateway.http.session import Sessions
+from gateway.model import AccountChange, AccountView, Call
 from gateway.plugin_loader import LoadedPlugin
+from gateway.state.files import FileStore
 from gateway.state.keys import book_of
 from gateway.state.memory import MemoryStore
 from gateway.state.redis import RedisStore
 from gateway.state.store import StateStore
 from gateway.upstream.gemini_web import GeminiWeb
 from gateway.upstream.protocol import Upstream
-from gateway.wire.dialect import Dialect, anyone
-from gateway.wire.openai_chat import OpenAIChat
+from gateway.wire.dialect import Dialect
 
 log = logging.getLogger(__name__)
+# Of all files that callers have uploaded; Google's own limit is 20 GB.
+_MOST_FILE_BYTES = 2_000_000_000
 
 
-@dataclass(slots=True)
-class Running:
-    """A gateway that serves. `url` is where it listens."""
+# What only a restart can change: the front, and what all replicas of this process stand on.
+FIXED = {
+    "server": ("host", "port", "workers", "header_timeout_s", "max_connections", "write_stall_s"),
+    "state": ("url", "dir", "cluster", "secret"),
+}
+# Settings that say nothing about accounts: when only these change, a reload keeps the pool as it is.
+BESIDE_ACCOUNTS: Any = {
+    "server": True,
+    "admin": True,
+    "plugins": True,
+    "gateway": {"plugins", "plugin_dirs", "reload", "hook_timeout_s"},
+}
 
-    url: str
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """What tests and the demo put in: another upstream, plugins that exist already, simulated answers."""
+
+    upstream: Callable[[Settings, Path], Upstream] | None = None
+    plugins: Sequence[LoadedPlugin] | None = None
+    simulated: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Backend:
+    """The accounts and the way to them. Assemblies share it as long as the settings that make it stay the same."""
+
+    settings: Settings
     pool: Pool
-    hooks: Hooks
-    boundary: Boundary
-    new_keys: dict[str, str]
+    link: Upstream
     keeper: Keeper
-    sessions: Sessions
+    enrolment: Enrolment
+    users: int = 0
+
+    def serves(self, settings: Settings) -> bool:
+        """Whether it would come out the same from `settings`."""
+        return self.settings.model_dump(exclude=BESIDE_ACCOUNTS) == settings.model_dump(exclude=BESIDE_ACCOUNTS)
+
+    async def release(self) -> None:
+        """One user less; the last one closes it."""
+        self.users -= 1
+        if not self.users:
+            await self.keeper.close()
+            await self.pool.close()
+            await self.link.close()
+
+
+@dataclass(slots=True, eq=False)
+class Assembly:
+    """Everything that a reload replaces: made from one set of settings, closed after its last request."""
+
+    settings: Settings
+    hooks: Hooks
+    backend: Backend
+    boundary: Boundary
+    stage: Stage
+    stack: AsyncExitStack
+
+
+class Running:
+    """A gateway that serves. `url` is where it listens, `new_keys` what was made at this start; `pool`, `hooks` and
+    `boundary` are those in front now."""
+
+    def __init__(
+        self, settings: Settings, root: Path, store: StateStore, seams: Seams, source: Callable[[], Settings] | None
+    ) -> None:
+        self.state_dir = state_dir(root / settings.state.dir)
+        self.settings, self.new_keys = with_keys(settings, self.state_dir)
+        self.url = ""
+        self._root = root
+        self._store = store
+        self._files = FileStore(self.state_dir / "files", _MOST_FILE_BYTES)
+        self.sessions = Sessions(store)
+        self._journal = Journal()
+        self._originals = Originals()
+        self._keys = book_of(store, self.settings.state.url, self.state_dir)
+        self._seams = seams
+        self._source = source
+        self._front = Front(self.settings.server)
+        self._now: Assembly | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._changing = asyncio.Lock()
 
     @property
     def page(self) -> str:
         """The admin page's address; where a key is needed, with the one-time token that opens it without. A browser does
         not send what stands behind the #, so no log has it."""
         return f"{self.url}/#token={self.sessions.link}" if self.sessions.link else f"{self.url}/"
+
+    @property
+    def pool(self) -> Pool:
+        return self._in_front.backend.pool
+
+    @property
+    def keeper(self) -> Keeper:
+        return self._in_front.backend.keeper
+
+    @property
+    def hooks(self) -> Hooks:
+        return self._in_front.hooks
+
+    @property
+    def boundary(self) -> Boundary:
+        return self._in_front.boundary
+
+    @property
+    def _in_front(self) -> Assembly:
+        assert self._now is not None
+        return self._now
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Assemble and listen. Raises ConfigError."""
+        self._now = await self._assemble(self.settings)
+        self._guard()
+        self._front.show(self._now.stage)
+        self.url = await self._front.listen(sockets)
+        self.keeper.start()
+
+    async def reload(self) -> None:
+        """Read the settings again and let them hold for every request from now on; running requests end as they began.
+        Raises ConfigError with all that is wrong: then nothing has changed."""
+        async with self._changing:
+            if self._source is None or self.boundary.stopping:
+                raise ConfigError(["this gateway has no file to read again, or is stopping"])
+            settings, _ = with_keys(await asyncio.to_thread(self._source), self.state_dir)
+            _refuse_fixed(self.settings, settings)
+            before, new = self._in_front, await self._assemble_again(settings)
+            self._now, self.settings = new, settings
+            self._guard()
+            self._front.show(new.stage)
+            if new.backend is not before.backend:
+                new.backend.keeper.start()
+            self._retiring.add(task := spawn(self._retire(before), "close what a reload replaced"))
+            task.add_done_callback(self._retiring.discard)
+            log.info("reloaded: the new settings hold")
+
+    def _guard(self) -> None:
+        self.sessions.guard(admin_key(self.settings), is_open=is_loopback(self.settings.server.host))
+
+    async def drain(self) -> None:
+        """Stop in order: say so at /ready, wait for load balancers to notice, accept nothing more, let calls end."""
+        server = self.settings.server
+        self.boundary.stopping = True
+        await asyncio.sleep(server.shutdown_delay_s)
+        await self._front.drain(server.shutdown_grace_s)
+
+    async def close(self) -> None:
+        """Drain, and let go of everything."""
+        if self._now is None:
+            return
+        await self.drain()
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+        await self._now.stack.aclose()
+
+    async def _retire(self, assembly: Assembly) -> None:
+        try:
+            await assembly.stage.left.wait()
+        finally:
+            await assembly.stack.aclose()
+
+    # --- putting together -----------------------------------------------------------------------------------------
+
+    async def _assemble_again(self, settings: Settings) -> Assembly:
+        try:
+            return await self._assemble(settings)
+        except ConfigError:
+            raise
+        except Exception as exc:
+            log.exception("the new settings cannot be started")
+            raise ConfigError([f"gateway.plugins: cannot be started: {type(exc).__name__}"]) from exc
+
+    async def _assemble(self, settings: Settings) -> Assembly:
+        seams = self._seams
+        loaded = plugin_loader.load(settings, self._root) if seams.plugins is None else list(seams.plugins)
+        console = Console(settings, self.sessions, loaded, journal=self._journal, originals=self._originals)
+        own = plugin_loader.from_instances([("page", console)])
+        hooks = plugin_loader.bind([*own, *loaded], settings.gateway.hook_timeout_s)
+        dialects, routes = _registered(hooks)
+        async with AsyncExitStack() as stack:
+            backend = await self._backend(settings)
+            backend.users += 1
+            stack.push_async_callback(backend.release)
+            await stack.enter_async_context(hooks.lifespan(self._services(settings, hooks, backend.pool)))
+            parts = Parts(
+                settings=settings,
+                hooks=hooks,
+                pool=backend.pool,
+                keeper=backend.keeper,
+                enrolment=backend.enrolment,
+                store=self._store,
+                files=self._files,
+                dialects=dialects,
+                loaded=loaded,
+                sessions=self.sessions,
+                console=console,
+                routes=[web.route(method, path, handler) for method, path, handler in routes],
+                simulated=seams.simulated,
+                reload=self.reload,
+            )
+            app, boundary = application(parts)
+            runner = web.AppRunner(app, access_log=None)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            assert runner.server is not None
+            stage = Stage(runner.server, boundary)
+            return Assembly(settings, hooks, backend, boundary, stage, stack.pop_all())
+
+    async def _backend(self, settings: Settings) -> Backend:
+        if self._now is not None and self._now.backend.serves(settings):
+            return self._now.backend
+        make, simulated = self._seams.upstream, self._seams.simulated
+        link = make(settings, self.state_dir) if make else GeminiWeb(settings, self.state_dir, simulated=simulated)
+        pool = Pool(
+            link,
+            Catalogue(),
+            settings.pool,
+            strict=settings.gateway.strict_models,
+            clock=steady(),
+            changed=self._account_changed,
+            advice=self._choose_account,
+        )
+        cookies = cookie_store(settings, self.state_dir, self._store)
+        keeper = Keeper(pool, settings.accounts, settings.pool, cookies, self._store)
+        await keeper.open()
+        enrolment = Enrolment(link, cookies, settings.accounts, clock=pool.clock, needs_cookies=pool.signed_out)
+        return Backend(settings, pool, link, keeper, enrolment)
+
+    async def _choose_account(self, call: Call, accounts: Sequence[AccountView]) -> str | None:
+        return await self.hooks.choose_account(call, accounts)
+
+    def _account_changed(self, change: AccountChange) -> None:
+        if self._now is not None:  # else nobody is there yet
+            spawn(self.hooks.account_changed(change), "tell plugins of an account")
+
+    def _services(self, settings: Settings, hooks: Hooks, pool: Pool) -> Services:
+        return Services(
+            settings=settings,
+            root=self._root,
+            state_dir=self.state_dir,
+            state=self._store,
+            keys=self._keys,
+            simulated=self._seams.simulated,
+            local=is_loopback(settings.server.host),
+            accounts=pool.views,
+            queued=lambda: pool.queued,
+            hook_errors=lambda: dict(hooks.errors),
+        )
 
 
 @asynccontextmanager
@@ -79,93 +314,34 @@ async def running(
     plugins: Sequence[LoadedPlugin] | None = None,
     state: StateStore | None = None,
     simulated: bool = False,
+    source: Callable[[], Settings] | None = None,
+    sockets: Sequence[socket.socket] = (),
 ) -> AsyncIterator[Running]:
-    """Serve `settings` (relative paths are relative to `root`). The keyword arguments are the seams of tests and of the
-    demo: another upstream, plugins that exist already, another state store."""
-    state_dir = state_folder(root / settings.state.dir)
-    settings, new_keys = _with_keys(settings, state_dir)
-    loaded = plugin_loader.load(settings, root) if plugins is None else list(plugins)
-    sessions = Sessions(_admin_key(settings), is_open=is_loopback(settings.server.host))
-    console = Console(settings, sessions, loaded)
-    own = plugin_loader.from_instances([("page", console)])
-    hooks = plugin_loader.bind([*own, *loaded], settings.gateway.hook_timeout_s)
-    dialects, routes = _registered(hooks)
+    """Serve `settings` (relative paths are relative to `root`); leaving the context drains. `source` reads the settings
+    again for a reload; `sockets` listen already. The others are the seams of tests and of the demo: another upstream,
+    plugins that exist already, another state store."""
     async with AsyncExitStack() as stack:
         stack.push_async_callback(settle)
-        store = state or state_store(settings.state.url)
+        store = state or state_store(settings)
+        gateway = Running(settings, root, store, Seams(upstream, plugins, simulated), source)
         await store.open()
         stack.push_async_callback(store.close)
-        link = upstream(settings, state_dir) if upstream else GeminiWeb(settings, state_dir, simulated=simulated)
-        stack.push_async_callback(link.close)
-        pool = _pool(settings, link, hooks)
-        stack.push_async_callback(pool.close)
-        cookies = cookie_store(settings, state_dir, store)
-        keeper = Keeper(pool, settings.accounts, settings.pool, cookies, store)
-        await keeper.open()
-        stack.push_async_callback(keeper.close)
-        services = Services(
-            settings=settings,
-            root=root,
-            state_dir=state_dir,
-            state=store,
-            keys=book_of(store, settings.state.url, state_dir),
-            simulated=simulated,
-            local=is_loopback(settings.server.host),
-            accounts=pool.views,
-            queued=lambda: pool.queued,
-            hook_errors=lambda: dict(hooks.errors),
-        )
-        await stack.enter_async_context(hooks.lifespan(services))
-        enrolment = Enrolment(link, cookies, settings.accounts, clock=pool.clock, needs_cookies=pool.signed_out)
-        app, boundary = _application(
-            settings,
-            hooks,
-            pool,
-            dialects,
-            loaded,
-            keeper=keeper,
-            enrolment=enrolment,
-            simulated=simulated,
-            console=console,
-            sessions=sessions,
-            routes=[web.route(method, path, handler) for method, path, handler in routes],
-        )
-        url = await _listen(stack, app, boundary, settings)
-        keeper.start()
         trimming = spawn(trim_for_ever(), "give memory back", endless=True)
         stack.callback(trimming.cancel)
-        yield Running(url, pool, hooks, boundary, new_keys, keeper, sessions)
-        boundary.stopping = True
+        stack.push_async_callback(gateway.close)
+        await gateway.start(sockets)
+        yield gateway
 
 
-def _pool(settings: Settings, upstream: Upstream, hooks: Hooks) -> Pool:
-    def changed(change: AccountChange) -> None:
-        spawn(hooks.account_changed(change), "tell plugins of an account")
-
-    return Pool(
-        upstream,
-        Catalogue(),
-        settings.pool,
-        strict=settings.gateway.strict_models,
-        clock=steady(),
-        changed=changed,
-        advice=hooks.choose_account if hooks.has("choose_account") else None,
-    )
-
-
-def cookie_store(settings: Settings, state_dir: Path, store: StateStore) -> CookieStore:
-    """The cookie store of `settings`: in redis where replicas share one, else in files of `state_dir`. Raises
-    ConfigError."""
-    secret = settings.state.secret
-    try:
-        key = vault.from_secret(secret.get_secret_value()) if secret else vault.from_folder(state_dir)
-        if settings.state.url != "memory://":
-            return CookieStore(Shared(store), key)
-        files = Files(state_dir / "cookies")
-        files.sweep()
-    except (OSError, ValueError) as exc:
-        raise ConfigError([f"state.dir: cookies cannot be kept there: {exc}"]) from exc
-    return CookieStore(files, key)
+def _refuse_fixed(before: Settings, after: Settings) -> None:
+    problems = [
+        f"{section}.{name}: only a restart can change this"
+        for section, names in FIXED.items()
+        for name in names
+        if getattr(getattr(before, section), name) != getattr(getattr(after, section), name)
+    ]
+    if problems:
+        raise ConfigError(problems)
 
 
 def _registered(hooks: Hooks) -> tuple[list[Dialect], list[tuple[str, str, Callable[..., Any]]]]:
@@ -175,155 +351,22 @@ def _registered(hooks: Hooks) -> tuple[list[Dialect], list[tuple[str, str, Calla
         raise ConfigError([f"gateway.plugins: {exc}"]) from exc
 
 
-def state_store(url: str) -> StateStore:
-    """The state store of `state.url`, not opened yet."""
-    return MemoryStore() if url == "memory://" else RedisStore(url)
-
-
-def state_folder(folder: Path) -> Path:
-    """`state.dir`, made if it is not there. Raises ConfigError."""
+def cookie_store(settings: Settings, folder: Path, store: StateStore) -> CookieStore:
+    """The cookie store of `settings`: in redis where replicas share one, else in files of `folder`. Raises
+    ConfigError."""
+    secret = settings.state.secret
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as exc:
-        raise ConfigError([f"state.dir: {folder} cannot be made: {exc.strerror}"]) from exc
-    if folder.stat().st_mode & 0o077:
-        log.warning("state.dir %s can be read by others; `chmod 700` it", folder)
-    return folder
+        key = vault.from_secret(secret.get_secret_value()) if secret else vault.from_folder(folder)
+        if settings.state.url != "memory://":
+            return CookieStore(Shared(store), key)
+        files = Files(folder / "cookies")
+        files.sweep()
+    except (OSError, ValueError) as exc:
+        raise ConfigError([f"state.dir: cookies cannot be kept there: {exc}"]) from exc
+    return CookieStore(files, key)
 
 
-# --- keys made at first start -------------------------------------------------------------------------------------
-
-
-def _with_keys(settings: Settings, state_dir: Path) -> tuple[Settings, dict[str, str]]:
-    """Off loopback the gateway is never open by accident: without a configured key one is made, kept in the state
-    folder, and shown once (it is in the returned dict only at the start that made it)."""
-    if is_loopback(settings.server.host):
-        return settings, {}
-    made: dict[str, str] = {}
-    if settings.admin.key is None:
-        key = _kept_key(state_dir / "admin_key", "adm-", made)
-        settings = settings.model_copy(update={"admin": settings.admin.model_copy(update={"key": SecretStr(key)})})
-    table = settings.plugins.get("api_key", {})
-    if not table.get("keys") and not settings.server.allow_anonymous:
-        key = _kept_key(state_dir / "api_key", "sk-", made)
-        keys = [{"name": "default", "key": key}]
-        settings = settings.model_copy(update={"plugins": {**settings.plugins, "api_key": {**table, "keys": keys}}})
-    return settings, made
-
-
-def _kept_key(file: Path, prefix: str, made: dict[str, str]) -> str:
-    if file.is_file():
-        return file.read_text("ascii").strip()
-    key = prefix + secrets.token_urlsafe(24)
-    file.touch(mode=0o600)
-    file.write_text(key + "\n", "ascii")
-    made[file.name] = key
-    return key
-
-
-# --- HTTP ---------------------------------------------------------------------------------------------------------
-
-
-def _application(
-    settings: Settings,
-    hooks: Hooks,
-    pool: Pool,
-    dialects: Sequence[Dialect],
-    loaded: Sequence[LoadedPlugin],
-    *,
-    keeper: Keeper,
-    enrolment: Enrolment,
-    simulated: bool,
-    console: Console,
-    sessions: Sessions,
-    routes: Sequence[web.RouteDef],
-) -> tuple[web.Application, Boundary]:
-    server = settings.server
-    fallback: Dialect = next((d for d in dialects if d.name == "openai"), OpenAIChat())
-    gemini = next((d for d in dialects if d.name == "gemini"), fallback)
-
-    def dialect_of(path: str) -> Dialect:
-        native = path.startswith(("/gemini/", "/v1beta/")) or (path.startswith("/v1/models/") and ":" in path)
-        return gemini if native else fallback
-
-    boundary = Boundary(server, dialect_of)
-    local = is_loopback(server.host)
-    handlers = Handlers(
-        hooks,
-        Calls(hooks, pool.generate, pool.check_model),
-        boundary,
-        server,
-        cards=pool.cards,
-        anonymous=local or server.allow_anonymous,
-        simulated=simulated,
-    )
-    admin = Admin(
-        handlers,
-        boundary,
-        fallback,
-        key=_admin_key(settings),
-        sessions=sessions,
-        is_open=local,
-        why_not_ready=pool.why_not_ready,
-        plugins=[plugin.name for plugin in loaded if not plugin.dormant],
-        simulated=simulated,
-    )
-    app = web.Application(middlewares=[boundary.middleware])
-    app.on_response_prepare.append(boundary.dress)
-    plain = [
-        *admin.routes(),
-        *SessionApi(sessions, boundary, server, head_of=lambda request: head_of(request, fallback)).routes(),
-        *console.routes(admin, boundary, hooks, why_not_ready=pool.why_not_ready),
-        *routes,
-    ]
-    pages = Pages(lambda: openapi.document(dialects, _described(plain), describe_accounts()))
-    app.on_response_prepare.append(pages.dress)
-    app.add_routes(plain)
-    app.add_routes(AccountsApi(pool, keeper, enrolment, server, authorise=admin.authorise).routes())
-    for method, path, choices in _by_address(dialects):
-        app.router.add_route(method, path, handlers.handler(choices), expect_handler=expect_later)
-    app.add_routes(pages.routes())
-    return app, boundary
-
-
-def _described(routes: Sequence[web.RouteDef]) -> list[openapi.Plain]:
-    return [(route.method, route.path, route.handler) for route in routes]
-
-
-def _admin_key(settings: Settings) -> str | None:
-    return settings.admin.key.get_secret_value() if settings.admin.key else None
-
-
-def _by_address(dialects: Sequence[Dialect]) -> list[tuple[str, str, list[Choice]]]:
-    """Each address once, with all dialects that serve it: those that claim only some requests first."""
-    found: dict[tuple[str, str], list[Choice]] = {}
-    for dialect in dialects:
-        for route in dialect.routes:
-            found.setdefault((route.method, route.path), []).append((dialect, route))
-    for choices in found.values():
-        choices.sort(key=lambda choice: choice[1].claims is anyone)
-    return [(method, path, choices) for (method, path), choices in found.items()]
-
-
-async def _listen(stack: AsyncExitStack, app: web.Application, boundary: Boundary, settings: Settings) -> str:
-    server = settings.server
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        handler_cancellation=True,
-        auto_decompress=False,
-        keepalive_timeout=server.header_timeout_s,
-        lingering_time=2.0,  # for a caller who still sends a body that was refused to read the answer
-        shutdown_timeout=server.shutdown_grace_s,
-        max_line_size=16_384,
-        max_field_size=16_384,
-    )
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    try:
-        await web.TCPSite(runner, server.host, server.port, backlog=1024).start()
-    except OSError as exc:
-        raise ConfigError([f"server.port: cannot listen on {server.host}:{server.port}: {exc.strerror}"]) from exc
-    host, port = runner.addresses[0][:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-
+def state_store(settings: Settings) -> StateStore:
+    """The state store of `settings`, not opened yet."""
+    state = settings.state
+    return MemoryStore() if state.url == "memory://" else RedisStore(state.url, cluster=state.cluster)

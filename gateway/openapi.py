@@ -219,7 +219,8 @@ def _schema_of(value: Any) -> dict[str, Any]:
 
 def _plain_operation(method: str, path: str, handler: Callable[..., Any]) -> dict[str, Any]:
     doc = inspect.cleandoc(handler.__doc__ or "")
-    tag = "Admin" if path.startswith("/api") else "Gateway"
+    native = path.startswith(("/gemini", "/v1beta", "/upload"))
+    tag = "Admin" if path.startswith("/api") else "Gemini" if native else "Gateway"
     operation: dict[str, Any] = {
         "tags": [tag],
         "operationId": _id(method, path),

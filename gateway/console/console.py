@@ -36,7 +36,13 @@ class Console:
     (who is signed in, what happened) comes from outside."""
 
     def __init__(
-        self, settings: Settings, sessions: Sessions, loaded: Sequence[LoadedPlugin], *, journal: Journal, originals: Originals
+        self,
+        settings: Settings,
+        sessions: Sessions,
+        loaded: Sequence[LoadedPlugin],
+        *,
+        journal: Journal,
+        originals: Originals,
     ) -> None:
         self._settings = settings
         self._sessions = sessions
