@@ -1,21 +1,22 @@
 # syntax=docker/dockerfile:1
 # The gateway is an application: the image holds the checkout, with its dependencies in a virtual environment.
-# Pin the base for your own builds: `docker build --build-arg PYTHON=python:3.11-slim-bookworm@sha256:...`.
+# Pin the base for your own builds: `docker build --build-arg PYTHON=python:3.11-slim-bookworm@sha256:...`; the digest is
+# what `docker buildx imagetools inspect python:3.11-slim-bookworm` says.
 ARG PYTHON=python:3.11-slim-bookworm
 
 FROM ${PYTHON} AS build
 WORKDIR /app
 RUN python -m venv /app/.venv
-COPY pyproject.toml setup.cfg README.md ./
-COPY gateway/__init__.py gateway/version.py gateway/
-COPY config/ config/
-COPY watermark/ watermark/
-# Dependencies first: their layer is built again only when setup.cfg changes them.
-RUN /app/.venv/bin/pip install --no-cache-dir --disable-pip-version-check -e .[speed]
+# Dependencies first: their layer is built again only when the lock changes. Each file has to have the hash in the lock.
+COPY requirements.lock ./
+RUN /app/.venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all: \
+    -r requirements.lock
 COPY . .
+RUN /app/.venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps -e .
 
 FROM ${PYTHON}
-RUN useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin gateway \
+RUN groupadd --system --gid 10001 gateway \
+ && useradd --system --uid 10001 --gid gateway --home-dir /app --shell /usr/sbin/nologin gateway \
  && install -d -o gateway -g gateway -m 0700 /var/lib/gateway
 COPY --from=build /app /app
 WORKDIR /app
@@ -25,8 +26,9 @@ ENV PATH=/app/.venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     GATEWAY__SERVER__HOST=0.0.0.0 \
     GATEWAY__STATE__DIR=/var/lib/gateway
-USER gateway
+USER 10001:10001
 VOLUME /var/lib/gateway
 EXPOSE 8100
+STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=6s --start-period=10s CMD ["python", "-m", "gateway", "health"]
 CMD ["python", "-m", "gateway", "serve"]

@@ -1,11 +1,13 @@
 # Everything a person types. `make demo` and `make test` work on a fresh machine with Python 3.11, pip and gcc.
 PYTHON ?= python3
 PORT ?=
+# How long `make soak` runs.
+SECONDS := 3600
 VENV := .venv
 BIN := $(VENV)/bin
 PORT_FLAG := $(if $(PORT),--port $(PORT))
 
-.PHONY: demo run test test-browser soak bench lint docs clean
+.PHONY: demo run test test-browser soak bench lint docs lock clean
 
 demo: $(VENV)/ready
 	$(BIN)/python -m gateway demo $(PORT_FLAG)
@@ -20,7 +22,7 @@ test-browser: $(VENV)/ready-test
 	$(BIN)/python -m pytest -m browser tests/browser
 
 soak: $(VENV)/ready-test
-	$(BIN)/python -m pytest -m soak --timeout 0 tests/soak
+	SOAK_S=$(SECONDS) SOAK_REPORT=soak.json $(BIN)/python -m pytest -m soak --timeout 0 tests/soak
 
 bench: $(VENV)/ready-test
 	$(BIN)/python -m benchmarks
@@ -33,6 +35,11 @@ docs: $(VENV)/ready
 	$(BIN)/python -m gateway docs gateway.toml > gateway.toml.new && mv gateway.toml.new gateway.toml
 	$(BIN)/python -m gateway docs configuration > docs/configuration.md
 	$(BIN)/python -m gateway docs hooks > docs/hooks.md
+
+# Exact versions with hashes, for the image: run it after a change of setup.cfg, and now and then for updates.
+lock: $(VENV)/ready-test
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --extra speed setup.cfg -o requirements.lock
 
 $(VENV)/ready: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

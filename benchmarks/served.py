@@ -14,8 +14,9 @@ import uvloop
 
 from benchmarks.processes import ROOT
 from config.settings import Settings
-from gateway.__main__ import log_to_stderr
 from gateway.app import running
+from gateway.http.boundary import request_id
+from gateway.logs import log_to_stderr
 from gateway.testing import Script, ScriptedUpstream
 from gateway.upstream.gemini_web import GeminiWeb
 
@@ -42,5 +43,5 @@ async def serve(table: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    log_to_stderr()
+    log_to_stderr(request_id.get)
     uvloop.run(serve(json.loads(Path(sys.argv[1]).read_text())))

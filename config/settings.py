@@ -44,7 +44,7 @@ class Server(Section):
     host: str = Field("127.0.0.1", description="Address to listen on. Other than loopback: a key is always required.")
     port: int = Field(8100, ge=0, le=65_535, description="TCP port; 0 takes a free one.")
     public_url: str | None = Field(None, description="Address under which clients reach the gateway (reverse proxy).")
-    workers: Literal[1] = Field(1, description="Processes. Only 1 for now; more are refused rather than ignored.")
+    workers: int = Field(1, ge=1, le=256, description="Processes that share the port. More than 1 needs Redis.")
     allow_anonymous: bool = Field(False, description="Serve callers without a key on an address other than loopback.")
     allowed_hosts: tuple[str, ...] = Field((), description="Accepted Host names; empty accepts every name.")
     cors_origins: tuple[str, ...] = Field((), description="Origins of browser apps that may call the API; '*' for all.")
@@ -52,9 +52,16 @@ class Server(Section):
     max_image_mb: float = Field(32, gt=0, le=512, description="Largest request body with media, in MB.")
     header_timeout_s: Seconds = Field(15, description="Time for the request line and headers, and for idle connections.")
     body_timeout_s: Seconds = Field(30, description="Time for the whole request body (1 s more for each MB).")
+    max_connections: int = Field(10_000, ge=10, description="Open connections; beyond, the longest idle one is closed.")
+    max_memory_mb: int = Field(
+        0, ge=0, description="Above so much resident memory new calls get 503; 0: 85 % of the container's limit, if any."
+    )
     write_stall_s: Seconds = Field(30, description="A client that does not read for so long is dropped.")
     ping_s: Seconds = Field(15, description="Silence after which a stream gets a keep-alive.")
-    shutdown_grace_s: float = Field(20, ge=0, le=3600, description="Time for running streams after SIGTERM.")
+    shutdown_delay_s: float = Field(
+        0, ge=0, le=600, description="After SIGTERM, time for load balancers to see that /ready says no; still serving."
+    )
+    shutdown_grace_s: float = Field(20, ge=0, le=3600, description="Time for running calls after that.")
 
 
 class Admin(Section):
@@ -72,6 +79,7 @@ class Gateway(Section):
     chat: Literal["temporary", "keep", "delete"] = Field(
         "temporary", description="Trace in the account: none, a kept chat, or a chat deleted after the reply."
     )
+    reload: bool = Field(True, description="Read this file again when it changes; SIGHUP does so in any case.")
     hook_timeout_s: Seconds = Field(10, description="Time budget of one plugin hook.")
 
 
@@ -131,6 +139,8 @@ class State(Section):
 
     url: str = Field("memory://", pattern=r"^(memory://|rediss?://.+)$", description="memory:// or redis://host/db.")
     secret: Key | None = Field(None, description="GATEWAY_SECRET: encrypts the cookie store. Required with redis.")
+    keep_responses_days: float = Field(30, ge=0, description="How long /v1/responses are kept; 0 keeps none.")
+    cluster: bool = Field(False, description="The Redis at `url` is a cluster: follow its nodes.")
     dir: Path = Field(Path("state"), description="Folder for generated keys and encrypted cookies (made with mode 0700).")
 
 
@@ -161,6 +171,12 @@ class Settings(Section):
     def _secret_where_shared(self) -> Settings:
         if self.state.url.startswith("redis") and self.state.secret is None:
             raise ValueError("state.secret: redis holds cookies, encrypted: set GATEWAY_SECRET, the same on all replicas")
+        return self
+
+    @model_validator(mode="after")
+    def _shared_between_workers(self) -> Settings:
+        if self.server.workers > 1 and self.state.url == "memory://":
+            raise ValueError("server.workers: more than 1 need state.url = \"redis://...\", which they share")
         return self
 
     @model_validator(mode="after")

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import importlib.util
-import logging
-import signal
+import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from config.loader import ConfigError, Loaded, load, masked
-from gateway import account_commands, plugin_loader, reference
+from config.settings import Settings
+from gateway import account_commands, permissions, plugin_loader, reference
 from gateway.app import Running, running
 from gateway.demo import demo_settings
+from gateway.first_keys import state_dir, with_keys
 from gateway.http.boundary import request_id
+from gateway.logs import log_to_stderr, secrets_in
+from gateway.serving import EXIT_CONFIG, LISTEN_FD, ignore_reload, inherited_sockets, run_loop, until_told, watched
 from gateway.upstream.gemini_web import GeminiWeb
-
-EXIT_CONFIG = 2
-
-
-def run_loop(work: Coroutine[Any, Any, int]) -> int:
-    """Run on uvloop where it exists (not on Windows)."""
-    if importlib.util.find_spec("uvloop") is None:
-        return asyncio.run(work)
-    import uvloop
-
-    return uvloop.run(work)
+from gateway.workers import open_sockets, supervise
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -94,22 +85,56 @@ def _loaded(options: argparse.Namespace) -> Loaded:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    ignore_reload()
     loaded = _loaded(options)
+    redactor = log_to_stderr(request_id.get)
+    redactor.learn(secrets_in(loaded.settings))
+    if loaded.settings.server.workers > 1 and LISTEN_FD not in os.environ:
+        return _supervise(options, loaded)
+
+    def read_again() -> Settings:
+        settings = _loaded(options).settings
+        redactor.learn(secrets_in(settings))
+        return settings
 
     @asynccontextmanager
     async def start() -> AsyncIterator[Running]:
-        async with running(loaded.settings, loaded.root) as gateway:
-            _say(f"gemini-gateway listens on {gateway.url}")
-            for what, key in gateway.new_keys.items():
-                _say(f"made a new {what} (kept in {loaded.settings.state.dir}, shown only now): {key}")
-            if not gateway.pool.accounts:
-                _say("no account yet: `python -m gateway accounts add`, or gateway.toml (README: your own account)")
+        sockets = inherited_sockets(os.environ)
+        async with running(loaded.settings, loaded.root, source=read_again, sockets=sockets) as gateway:
+            redactor.learn(secrets_in(gateway.settings))
+            if LISTEN_FD not in os.environ:
+                _introduce(gateway.url, gateway.new_keys, loaded)
             yield gateway
 
-    return _until_told(start)
+    return until_told(start, watched(loaded))
+
+
+def _supervise(options: argparse.Namespace, loaded: Loaded) -> int:
+    settings = loaded.settings
+    sockets = open_sockets(settings.server)
+    folder = state_dir(loaded.root / settings.state.dir)
+    _, new_keys = with_keys(settings, folder)  # once, before the workers look for them
+    host, port = sockets[0].getsockname()[:2]
+    _introduce(f"http://{host}:{port} ({len(sockets)} workers)", new_keys, loaded)
+    arguments = ["serve", "--port", str(port)]
+    if options.config is not None:
+        arguments += ["--config", str(options.config)]
+    return supervise(arguments, sockets, folder / "metrics")
+
+
+def _introduce(url: str, new_keys: dict[str, str], loaded: Loaded) -> None:
+    _say(f"gemini-gateway listens on {url}")
+    for what, key in new_keys.items():
+        _say(f"made a new {what} (kept in {loaded.settings.state.dir}, shown only now): {key}")
+    if not loaded.settings.accounts:
+        _say("no account yet: put cookies into gateway.toml (README: your own account)")
+    for finding in permissions.findings(loaded.settings, loaded.root, loaded.file):
+        _say(f"warning: {finding}", sys.stderr)
 
 
 def _demo(options: argparse.Namespace) -> int:
+    log_to_stderr(request_id.get)
+
     @asynccontextmanager
     async def start() -> AsyncIterator[Running]:
         async with demo_settings(options.port) as (settings, root, key), running(
@@ -119,52 +144,7 @@ def _demo(options: argparse.Namespace) -> int:
                  f"gemini-gateway listens on {gateway.url}   API key: {key}")
             yield gateway
 
-    return _until_told(start)
-
-
-def _until_told(start: Callable[[], Any]) -> int:
-    log_to_stderr()
-
-    async def serve() -> int:
-        told = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, _told, told)
-        async with start() as gateway:
-            sys.stdout.flush()
-            await told.wait()
-            gateway.boundary.stopping = True
-        return 0
-
-    return run_loop(serve())
-
-
-def _told(event: asyncio.Event) -> None:
-    """First signal: stop in order. Second: at once."""
-    if event.is_set():
-        logging.getLogger("gateway").warning("second signal: ending at once")
-        raise SystemExit(1)
-    event.set()
-
-
-def log_to_stderr() -> None:
-    """Log as `serve` does: a sentence a line, each with its request's id."""
-
-    class WithRequest(logging.Filter):
-        def filter(self, record: logging.LogRecord) -> bool:
-            record.request = request_id.get()
-            return True
-
-    handler = logging.StreamHandler()
-    handler.addFilter(WithRequest())
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s [%(request)s] %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # Nothing of this is in our lines, and looking it up costs more than writing them (logging HOWTO, Optimization).
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    logging._srcfile = None
-    # One traceback per malformed request or vanished client would fill the disk for whoever wants it to.
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
-    logging.getLogger("asyncio").setLevel(logging.ERROR)
+    return until_told(start)
 
 
 # --- looking ------------------------------------------------------------------------------------------------------

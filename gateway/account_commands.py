@@ -18,8 +18,9 @@ from gateway.accounts import enrolment, intake, roster
 from gateway.accounts.cookies import CookieStore
 from gateway.accounts.enrolment import Enrolled, Enrolment
 from gateway.accounts.intake import Pasted
-from gateway.app import cookie_store, state_folder, state_store
+from gateway.app import cookie_store, state_store
 from gateway.errors import GatewayError, InvalidRequest
+from gateway.first_keys import state_dir
 from gateway.upstream.gemini_web import GeminiWeb
 from gateway.upstream.protocol import Upstream
 
@@ -70,8 +71,8 @@ async def run(loaded: Loaded, options: argparse.Namespace, say: Say) -> int:
 @asynccontextmanager
 async def _desk(loaded: Loaded, say: Say) -> AsyncIterator[_Desk]:
     settings = loaded.settings
-    folder = state_folder(loaded.root / settings.state.dir)
-    state = state_store(settings.state.url)
+    folder = state_dir(loaded.root / settings.state.dir)
+    state = state_store(settings)
     await state.open()
     upstream = GeminiWeb(settings, folder)
     try:

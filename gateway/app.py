@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from pydantic import SecretStr
 
 from config.loader import ConfigError
 from config.settings import Settings
@@ -27,14 +27,20 @@ from gateway.allocator import trim_for_ever
 from gateway.background import settle, spawn
 from gateway.calls import Calls
 from gateway.clock import steady
+from gateway.first_keys import state_dir, with_keys
 from gateway.hooks import Hooks
 from gateway.hookspecs import Services
 from gateway.http.accounts import AccountsApi
 from gateway.http.admin import Admin
 from gateway.http.boundary import Boundary, expect_later, is_loopback
+from gateway.http.front import Front, Stage
+from gateway.http.gemini_files import GeminiFiles
 from gateway.http.handlers import Choice, Handlers
-from gateway.model import AccountChange
+from gateway.http.records import Records
+from gateway.http.stored_files import StoredFiles
+from gateway.model import AccountChange, AccountView, Call
 from gateway.plugin_loader import LoadedPlugin
+from gateway.state.files import FileStore
 from gateway.state.memory import MemoryStore
 from gateway.state.redis import RedisStore
 from gateway.state.store import StateStore
@@ -44,19 +50,239 @@ from gateway.wire.dialect import Dialect, anyone
 from gateway.wire.openai_chat import OpenAIChat
 
 log = logging.getLogger(__name__)
+# Of all files that callers have uploaded; Google's own limit is 20 GB.
+_MOST_FILE_BYTES = 2_000_000_000
 STATIC = Path(__file__).parent.parent / "static"
 
 
-@dataclass(slots=True)
-class Running:
-    """A gateway that serves. `url` is where it listens."""
+# What only a restart can change: the front, and what all replicas of this process stand on.
+FIXED = {
+    "server": ("host", "port", "workers", "header_timeout_s", "max_connections", "write_stall_s"),
+    "state": ("url", "dir", "cluster", "secret"),
+}
+# Settings that say nothing about accounts: when only these change, a reload keeps the pool as it is.
+BESIDE_ACCOUNTS: Any = {
+    "server": True,
+    "admin": True,
+    "plugins": True,
+    "gateway": {"plugins", "plugin_dirs", "reload", "hook_timeout_s"},
+}
 
-    url: str
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """What tests and the demo put in: another upstream, plugins that exist already, simulated answers."""
+
+    upstream: Callable[[Settings, Path], Upstream] | None = None
+    plugins: Sequence[LoadedPlugin] | None = None
+    simulated: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Backend:
+    """The accounts and the way to them. Assemblies share it as long as the settings that make it stay the same."""
+
+    settings: Settings
     pool: Pool
-    hooks: Hooks
-    boundary: Boundary
-    new_keys: dict[str, str]
+    link: Upstream
     keeper: Keeper
+    enrolment: Enrolment
+    users: int = 0
+
+    def serves(self, settings: Settings) -> bool:
+        """Whether it would come out the same from `settings`."""
+        return self.settings.model_dump(exclude=BESIDE_ACCOUNTS) == settings.model_dump(exclude=BESIDE_ACCOUNTS)
+
+    async def release(self) -> None:
+        """One user less; the last one closes it."""
+        self.users -= 1
+        if not self.users:
+            await self.keeper.close()
+            await self.pool.close()
+            await self.link.close()
+
+
+@dataclass(slots=True, eq=False)
+class Assembly:
+    """Everything that a reload replaces: made from one set of settings, closed after its last request."""
+
+    settings: Settings
+    hooks: Hooks
+    backend: Backend
+    boundary: Boundary
+    stage: Stage
+    stack: AsyncExitStack
+
+
+class Running:
+    """A gateway that serves. `url` is where it listens, `new_keys` what was made at this start; `pool`, `hooks` and
+    `boundary` are those in front now."""
+
+    def __init__(
+        self, settings: Settings, root: Path, store: StateStore, seams: Seams, source: Callable[[], Settings] | None
+    ) -> None:
+        self.state_dir = state_dir(root / settings.state.dir)
+        self.settings, self.new_keys = with_keys(settings, self.state_dir)
+        self.url = ""
+        self._root = root
+        self._store = store
+        self._files = FileStore(self.state_dir / "files", _MOST_FILE_BYTES)
+        self._seams = seams
+        self._source = source
+        self._front = Front(self.settings.server)
+        self._now: Assembly | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._changing = asyncio.Lock()
+
+    @property
+    def pool(self) -> Pool:
+        return self._in_front.backend.pool
+
+    @property
+    def keeper(self) -> Keeper:
+        return self._in_front.backend.keeper
+
+    @property
+    def hooks(self) -> Hooks:
+        return self._in_front.hooks
+
+    @property
+    def boundary(self) -> Boundary:
+        return self._in_front.boundary
+
+    @property
+    def _in_front(self) -> Assembly:
+        assert self._now is not None
+        return self._now
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Assemble and listen. Raises ConfigError."""
+        self._now = await self._assemble(self.settings)
+        self._front.show(self._now.stage)
+        self.url = await self._front.listen(sockets)
+        self.keeper.start()
+
+    async def reload(self) -> None:
+        """Read the settings again and let them hold for every request from now on; running requests end as they began.
+        Raises ConfigError with all that is wrong: then nothing has changed."""
+        async with self._changing:
+            if self._source is None or self.boundary.stopping:
+                raise ConfigError(["this gateway has no file to read again, or is stopping"])
+            settings, _ = with_keys(await asyncio.to_thread(self._source), self.state_dir)
+            _refuse_fixed(self.settings, settings)
+            before, new = self._in_front, await self._assemble_again(settings)
+            self._now, self.settings = new, settings
+            self._front.show(new.stage)
+            if new.backend is not before.backend:
+                new.backend.keeper.start()
+            self._retiring.add(task := spawn(self._retire(before), "close what a reload replaced"))
+            task.add_done_callback(self._retiring.discard)
+            log.info("reloaded: the new settings hold")
+
+    async def drain(self) -> None:
+        """Stop in order: say so at /ready, wait for load balancers to notice, accept nothing more, let calls end."""
+        server = self.settings.server
+        self.boundary.stopping = True
+        await asyncio.sleep(server.shutdown_delay_s)
+        await self._front.drain(server.shutdown_grace_s)
+
+    async def close(self) -> None:
+        """Drain, and let go of everything."""
+        if self._now is None:
+            return
+        await self.drain()
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+        await self._now.stack.aclose()
+
+    async def _retire(self, assembly: Assembly) -> None:
+        try:
+            await assembly.stage.left.wait()
+        finally:
+            await assembly.stack.aclose()
+
+    # --- putting together -----------------------------------------------------------------------------------------
+
+    async def _assemble_again(self, settings: Settings) -> Assembly:
+        try:
+            return await self._assemble(settings)
+        except ConfigError:
+            raise
+        except Exception as exc:
+            log.exception("the new settings cannot be started")
+            raise ConfigError([f"gateway.plugins: cannot be started: {type(exc).__name__}"]) from exc
+
+    async def _assemble(self, settings: Settings) -> Assembly:
+        seams = self._seams
+        loaded = plugin_loader.load(settings, self._root) if seams.plugins is None else list(seams.plugins)
+        hooks = plugin_loader.bind(loaded, settings.gateway.hook_timeout_s)
+        dialects, routes = _registered(hooks)
+        async with AsyncExitStack() as stack:
+            backend = await self._backend(settings)
+            backend.users += 1
+            stack.push_async_callback(backend.release)
+            await stack.enter_async_context(hooks.lifespan(self._services(settings, hooks, backend.pool)))
+            app, boundary = _application(
+                settings,
+                hooks,
+                backend,
+                self._store,
+                dialects,
+                loaded,
+                files=self._files,
+                simulated=seams.simulated,
+                reload=self.reload,
+            )
+            app.add_routes([web.route(method, path, handler) for method, path, handler in routes])
+            runner = web.AppRunner(app, access_log=None)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            assert runner.server is not None
+            stage = Stage(runner.server, boundary)
+            return Assembly(settings, hooks, backend, boundary, stage, stack.pop_all())
+
+    async def _backend(self, settings: Settings) -> Backend:
+        if self._now is not None and self._now.backend.serves(settings):
+            return self._now.backend
+        make, simulated = self._seams.upstream, self._seams.simulated
+        link = make(settings, self.state_dir) if make else GeminiWeb(settings, self.state_dir, simulated=simulated)
+        pool = Pool(
+            link,
+            Catalogue(),
+            settings.pool,
+            strict=settings.gateway.strict_models,
+            clock=steady(),
+            changed=self._account_changed,
+            advice=self._choose_account,
+        )
+        cookies = cookie_store(settings, self.state_dir, self._store)
+        keeper = Keeper(pool, settings.accounts, settings.pool, cookies, self._store)
+        await keeper.open()
+        enrolment = Enrolment(link, cookies, settings.accounts, clock=pool.clock, needs_cookies=pool.signed_out)
+        return Backend(settings, pool, link, keeper, enrolment)
+
+    async def _choose_account(self, call: Call, accounts: Sequence[AccountView]) -> str | None:
+        return await self.hooks.choose_account(call, accounts)
+
+    def _account_changed(self, change: AccountChange) -> None:
+        if self._now is not None:  # else nobody is there yet
+            spawn(self.hooks.account_changed(change), "tell plugins of an account")
+
+    def _services(self, settings: Settings, hooks: Hooks, pool: Pool) -> Services:
+        return Services(
+            settings=settings,
+            root=self._root,
+            state_dir=self.state_dir,
+            state=self._store,
+            simulated=self._seams.simulated,
+            local=is_loopback(settings.server.host),
+            accounts=pool.views,
+            queued=lambda: pool.queued,
+            hook_errors=lambda: dict(hooks.errors),
+        )
 
 
 @asynccontextmanager
@@ -68,80 +294,34 @@ async def running(
     plugins: Sequence[LoadedPlugin] | None = None,
     state: StateStore | None = None,
     simulated: bool = False,
+    source: Callable[[], Settings] | None = None,
+    sockets: Sequence[socket.socket] = (),
 ) -> AsyncIterator[Running]:
-    """Serve `settings` (relative paths are relative to `root`). The keyword arguments are the seams of tests and of the
-    demo: another upstream, plugins that exist already, another state store."""
-    state_dir = state_folder(root / settings.state.dir)
-    settings, new_keys = _with_keys(settings, state_dir)
-    loaded = plugin_loader.load(settings, root) if plugins is None else list(plugins)
-    hooks = plugin_loader.bind(loaded, settings.gateway.hook_timeout_s)
-    dialects, routes = _registered(hooks)
+    """Serve `settings` (relative paths are relative to `root`); leaving the context drains. `source` reads the settings
+    again for a reload; `sockets` listen already. The others are the seams of tests and of the demo: another upstream,
+    plugins that exist already, another state store."""
     async with AsyncExitStack() as stack:
         stack.push_async_callback(settle)
-        store = state or state_store(settings.state.url)
+        store = state or state_store(settings)
+        gateway = Running(settings, root, store, Seams(upstream, plugins, simulated), source)
         await store.open()
         stack.push_async_callback(store.close)
-        link = upstream(settings, state_dir) if upstream else GeminiWeb(settings, state_dir, simulated=simulated)
-        stack.push_async_callback(link.close)
-        pool = _pool(settings, link, hooks)
-        stack.push_async_callback(pool.close)
-        cookies = cookie_store(settings, state_dir, store)
-        keeper = Keeper(pool, settings.accounts, settings.pool, cookies, store)
-        await keeper.open()
-        stack.push_async_callback(keeper.close)
-        services = Services(
-            settings=settings,
-            root=root,
-            state_dir=state_dir,
-            state=store,
-            simulated=simulated,
-            local=is_loopback(settings.server.host),
-            accounts=pool.views,
-            queued=lambda: pool.queued,
-            hook_errors=lambda: dict(hooks.errors),
-        )
-        await stack.enter_async_context(hooks.lifespan(services))
-        enrolment = Enrolment(link, cookies, settings.accounts, clock=pool.clock, needs_cookies=pool.signed_out)
-        app, boundary = _application(
-            settings, hooks, pool, dialects, loaded, keeper=keeper, enrolment=enrolment, simulated=simulated
-        )
-        app.add_routes([web.route(method, path, handler) for method, path, handler in routes])
-        url = await _listen(stack, app, boundary, settings)
-        keeper.start()
         trimming = spawn(trim_for_ever(), "give memory back", endless=True)
         stack.callback(trimming.cancel)
-        yield Running(url, pool, hooks, boundary, new_keys, keeper)
-        boundary.stopping = True
+        stack.push_async_callback(gateway.close)
+        await gateway.start(sockets)
+        yield gateway
 
 
-def _pool(settings: Settings, upstream: Upstream, hooks: Hooks) -> Pool:
-    def changed(change: AccountChange) -> None:
-        spawn(hooks.account_changed(change), "tell plugins of an account")
-
-    return Pool(
-        upstream,
-        Catalogue(),
-        settings.pool,
-        strict=settings.gateway.strict_models,
-        clock=steady(),
-        changed=changed,
-        advice=hooks.choose_account if hooks.has("choose_account") else None,
-    )
-
-
-def cookie_store(settings: Settings, state_dir: Path, store: StateStore) -> CookieStore:
-    """The cookie store of `settings`: in redis where replicas share one, else in files of `state_dir`. Raises
-    ConfigError."""
-    secret = settings.state.secret
-    try:
-        key = vault.from_secret(secret.get_secret_value()) if secret else vault.from_folder(state_dir)
-        if settings.state.url != "memory://":
-            return CookieStore(Shared(store), key)
-        files = Files(state_dir / "cookies")
-        files.sweep()
-    except (OSError, ValueError) as exc:
-        raise ConfigError([f"state.dir: cookies cannot be kept there: {exc}"]) from exc
-    return CookieStore(files, key)
+def _refuse_fixed(before: Settings, after: Settings) -> None:
+    problems = [
+        f"{section}.{name}: only a restart can change this"
+        for section, names in FIXED.items()
+        for name in names
+        if getattr(getattr(before, section), name) != getattr(getattr(after, section), name)
+    ]
+    if problems:
+        raise ConfigError(problems)
 
 
 def _registered(hooks: Hooks) -> tuple[list[Dialect], list[tuple[str, str, Callable[..., Any]]]]:
@@ -151,50 +331,25 @@ def _registered(hooks: Hooks) -> tuple[list[Dialect], list[tuple[str, str, Calla
         raise ConfigError([f"gateway.plugins: {exc}"]) from exc
 
 
-def state_store(url: str) -> StateStore:
-    """The state store of `state.url`, not opened yet."""
-    return MemoryStore() if url == "memory://" else RedisStore(url)
-
-
-def state_folder(folder: Path) -> Path:
-    """`state.dir`, made if it is not there. Raises ConfigError."""
+def cookie_store(settings: Settings, folder: Path, store: StateStore) -> CookieStore:
+    """The cookie store of `settings`: in redis where replicas share one, else in files of `folder`. Raises
+    ConfigError."""
+    secret = settings.state.secret
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as exc:
-        raise ConfigError([f"state.dir: {folder} cannot be made: {exc.strerror}"]) from exc
-    if folder.stat().st_mode & 0o077:
-        log.warning("state.dir %s can be read by others; `chmod 700` it", folder)
-    return folder
+        key = vault.from_secret(secret.get_secret_value()) if secret else vault.from_folder(folder)
+        if settings.state.url != "memory://":
+            return CookieStore(Shared(store), key)
+        files = Files(folder / "cookies")
+        files.sweep()
+    except (OSError, ValueError) as exc:
+        raise ConfigError([f"state.dir: cookies cannot be kept there: {exc}"]) from exc
+    return CookieStore(files, key)
 
 
-# --- keys made at first start -------------------------------------------------------------------------------------
-
-
-def _with_keys(settings: Settings, state_dir: Path) -> tuple[Settings, dict[str, str]]:
-    """Off loopback the gateway is never open by accident: without a configured key one is made, kept in the state
-    folder, and shown once (it is in the returned dict only at the start that made it)."""
-    if is_loopback(settings.server.host):
-        return settings, {}
-    made: dict[str, str] = {}
-    if settings.admin.key is None:
-        key = _kept_key(state_dir / "admin_key", "adm-", made)
-        settings = settings.model_copy(update={"admin": settings.admin.model_copy(update={"key": SecretStr(key)})})
-    table = settings.plugins.get("api_key", {})
-    if not table.get("keys") and not settings.server.allow_anonymous:
-        key = _kept_key(state_dir / "api_key", "sk-", made)
-        keys = [{"name": "default", "key": key}]
-        settings = settings.model_copy(update={"plugins": {**settings.plugins, "api_key": {**table, "keys": keys}}})
-    return settings, made
-
-
-def _kept_key(file: Path, prefix: str, made: dict[str, str]) -> str:
-    if file.is_file():
-        return file.read_text("ascii").strip()
-    key = prefix + secrets.token_urlsafe(24)
-    file.touch(mode=0o600)
-    file.write_text(key + "\n", "ascii")
-    made[file.name] = key
-    return key
+def state_store(settings: Settings) -> StateStore:
+    """The state store of `settings`, not opened yet."""
+    state = settings.state
+    return MemoryStore() if state.url == "memory://" else RedisStore(state.url, cluster=state.cluster)
 
 
 # --- HTTP ---------------------------------------------------------------------------------------------------------
@@ -203,21 +358,23 @@ def _kept_key(file: Path, prefix: str, made: dict[str, str]) -> str:
 def _application(
     settings: Settings,
     hooks: Hooks,
-    pool: Pool,
+    backend: Backend,
+    store: StateStore,
     dialects: Sequence[Dialect],
     loaded: Sequence[LoadedPlugin],
     *,
-    keeper: Keeper,
-    enrolment: Enrolment,
+    files: FileStore,
     simulated: bool,
+    reload: Callable[[], Awaitable[None]],
 ) -> tuple[web.Application, Boundary]:
-    server = settings.server
+    server, pool = settings.server, backend.pool
     fallback: Dialect = next((d for d in dialects if d.name == "openai"), OpenAIChat())
-    gemini = next((d for d in dialects if d.name == "gemini"), fallback)
+    by_name = {dialect.name: dialect for dialect in dialects}
 
     def dialect_of(path: str) -> Dialect:
-        native = path.startswith(("/gemini/", "/v1beta/")) or (path.startswith("/v1/models/") and ":" in path)
-        return gemini if native else fallback
+        native = path.startswith(("/gemini/", "/v1beta/", "/upload/")) or (path.startswith("/v1/models/") and ":" in path)
+        name = "gemini" if native else "anthropic" if path.startswith("/v1/messages") else "openai"
+        return by_name.get(name, fallback)
 
     boundary = Boundary(server, dialect_of)
     local = is_loopback(server.host)
@@ -226,6 +383,8 @@ def _application(
         Calls(hooks, pool.generate, pool.check_model),
         boundary,
         server,
+        Records(store, settings.state.keep_responses_days),
+        stored=StoredFiles(files),
         cards=pool.cards,
         anonymous=local or server.allow_anonymous,
         simulated=simulated,
@@ -239,13 +398,17 @@ def _application(
         why_not_ready=pool.why_not_ready,
         plugins=[plugin.name for plugin in loaded if not plugin.dormant],
         simulated=simulated,
+        reload=reload,
     )
     app = web.Application(middlewares=[boundary.middleware])
     app.on_response_prepare.append(boundary.dress)
     app.add_routes(admin.routes())
-    app.add_routes(AccountsApi(pool, keeper, enrolment, server, authorise=admin.authorise).routes())
+    accounts = AccountsApi(pool, backend.keeper, backend.enrolment, server, authorise=admin.authorise)
+    app.add_routes(accounts.routes())
     for method, path, choices in _by_address(dialects):
         app.router.add_route(method, path, handlers.handler(choices), expect_handler=expect_later)
+    if (gemini := by_name.get("gemini")) is not None:
+        app.add_routes(GeminiFiles(files, handlers, gemini, server).routes())
     app.router.add_get("/", _page)
     app.router.add_static("/static", STATIC, show_index=False, follow_symlinks=False)
     return app, boundary
@@ -266,27 +429,3 @@ def _by_address(dialects: Sequence[Dialect]) -> list[tuple[str, str, list[Choice
     for choices in found.values():
         choices.sort(key=lambda choice: choice[1].claims is anyone)
     return [(method, path, choices) for (method, path), choices in found.items()]
-
-
-async def _listen(stack: AsyncExitStack, app: web.Application, boundary: Boundary, settings: Settings) -> str:
-    server = settings.server
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        handler_cancellation=True,
-        auto_decompress=False,
-        keepalive_timeout=server.header_timeout_s,
-        lingering_time=2.0,  # for a caller who still sends a body that was refused to read the answer
-        shutdown_timeout=server.shutdown_grace_s,
-        max_line_size=16_384,
-        max_field_size=16_384,
-    )
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    try:
-        await web.TCPSite(runner, server.host, server.port, backlog=1024).start()
-    except OSError as exc:
-        raise ConfigError([f"server.port: cannot listen on {server.host}:{server.port}: {exc.strerror}"]) from exc
-    host, port = runner.addresses[0][:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-

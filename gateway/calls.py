@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 
+from gateway.choices import several
 from gateway.errors import ContentRefused, Forbidden, InvalidAnswer, PluginFailed
 from gateway.hooks import Hooks
 from gateway.hookspecs import Generate
 from gateway.model import (
     Call,
+    Chosen,
     Citation,
     Event,
     Finished,
@@ -45,17 +47,28 @@ class Calls:
 
     async def prepare(self, call: Call) -> Call:
         """The call as plugins want it, admitted. Raises a GatewayError."""
+        call = await self.resolve(call)
+        await self._hooks.admit(call)
+        return call
+
+    async def resolve(self, call: Call) -> Call:
+        """The call as plugins want it: its model exists and may be asked, its prompt is counted. Counts for no limit."""
         call = await self._hooks.prepare_call(call)
         allowed = call.principal.models
         if allowed is not None and call.model not in allowed:
             raise Forbidden(f"This key may not use the model {call.model}", param="model")
         self._check_model(call.model)
         call.prompt_tokens = tokens.count(text_of(call))
-        await self._hooks.admit(call)
         return call
 
     async def run(self, call: Call) -> AsyncGenerator[Event, None]:
         """The events of an admitted call. Raises a GatewayError."""
+        events = several(self._once, call) if call.choices > 1 else self._once(call)
+        async with aclosing(events):
+            async for event in events:
+                yield event
+
+    async def _once(self, call: Call) -> AsyncGenerator[Event, None]:
         meter = _Meter(call)
         try:
             async with aclosing(self._generate(call)) as events:
@@ -76,7 +89,7 @@ def reading_tools(generate: Generate) -> Generate:
     """`generate`, with the calls of tools read out of its text for a call that has tools."""
 
     async def read(call: Call) -> AsyncGenerator[Event, None]:
-        reader = ToolCallReader(call.tools, seed=call.id.rpartition("-")[2], parallel=call.parallel_tools)
+        reader = ToolCallReader(call.tools, seed=call.id.replace("_", "-").rpartition("-")[2], parallel=call.parallel_tools)
         async with aclosing(generate(call)) as events:
             async for event in events:
                 for out in _read(reader, event):
@@ -136,7 +149,7 @@ class _Meter:
         out: list[Event] = [TextDelta(text)] if text else []
         if cutter.reason is not None:
             self.ended = True
-            out.append(Finished(cutter.reason, self.usage()))
+            out.append(Finished(cutter.reason, self.usage(), cutter.word))
         return out
 
     def usage(self) -> Usage:
@@ -156,5 +169,9 @@ def add_to(reply: Reply, event: Event) -> None:
             reply.images.append(image)
         case Citation():
             reply.citations.append(event)
-        case Finished(reason, usage):
-            reply.reason, reply.usage = reason, usage
+        case Chosen(index, inner):
+            while len(reply.choices) <= index:
+                reply.choices.append(Reply())
+            add_to(reply.choices[index], inner)
+        case Finished(reason, usage, stop_word):
+            reply.reason, reply.usage, reply.stop_word = reason, usage, stop_word

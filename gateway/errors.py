@@ -3,7 +3,7 @@ may do better (`elsewhere`):
 
     GatewayError
     +- InvalidRequest 400            the caller's; `param` names the field
-    |  +- ContextTooLong 400, CookiesRefused 400
+    |  +- ContextTooLong 400, PreviousNotFound 400, CookiesRefused 400
     +- Unauthenticated 401, Forbidden 403, NotFound 404, UnknownModel 404, MethodNotAllowed 405, RequestTimeout 408,
     |  BodyTooLarge 413, UnsupportedMedia 415, Misdirected 421, RateLimited 429, HeadersTooLarge 431
     +- ContentRefused 400            the model refused
@@ -20,7 +20,8 @@ may do better (`elsewhere`):
     +- NotSupported 501              the web has no such thing
     +- PluginFailed 500, Internal 500   ours
 
-`retry_after` is in seconds. `hint` is for the log: it may name an account, and never goes to a caller."""
+`retry_after` is in seconds; `request_id` is noted at the edge, for formats whose error bodies name it. `hint` is for the
+log: it may name an account, and never goes to a caller."""
 
 from __future__ import annotations
 
@@ -33,6 +34,7 @@ class GatewayError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     elsewhere: bool = False
+    request_id: str | None = None
 
     def __init__(
         self, message: str, *, param: str | None = None, retry_after: float | None = None, hint: str | None = None
@@ -62,6 +64,12 @@ class CookiesRefused(InvalidRequest):
     stale."""
 
     code = "cookies_refused"
+
+
+class PreviousNotFound(InvalidRequest):
+    """The response that the conversation was to go on from is not kept here, or no longer."""
+
+    code = "previous_response_not_found"
 
 
 class Unauthenticated(GatewayError):

@@ -7,11 +7,12 @@ implementations; it never calls them, because it knows no async."""
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import pluggy
+from prometheus_client import CollectorRegistry
 
 from config.settings import Settings
 from gateway.model import AccountChange, AccountView, Call, Event, Image, Outcome, Principal, RequestHead
@@ -30,7 +31,8 @@ Colour = Literal["sync", "coroutine", "async generator"]
 class Services:
     """What a plugin may use of the running gateway. `root` is the folder of gateway.toml; `local` says that it listens
     on loopback only; `accounts` and `queued` look at the pool now; `hook_errors` maps (plugin, hook) to how often it
-    raised."""
+    raised; `metrics` is where a plugin registers its own (`Counter(..., registry=gateway.metrics)`), for
+    whoever shows them."""
 
     settings: Settings
     root: Path
@@ -41,6 +43,7 @@ class Services:
     accounts: Callable[[], Sequence[AccountView]]
     queued: Callable[[], int]
     hook_errors: Callable[[], dict[tuple[str, str], int]]
+    metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
 
 
 class Dialects:

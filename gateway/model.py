@@ -68,6 +68,16 @@ class Blob:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that the caller uploaded before: it becomes a Blob before an upstream sees the call. `number` goes into its
+    name, `param` is the field that it came in."""
+
+    id: str
+    number: int
+    param: str
+
+
+@dataclass(frozen=True, slots=True)
 class ToolUse:
     """A call of a tool that an earlier assistant turn made. `arguments` is JSON text."""
 
@@ -86,7 +96,7 @@ class ToolResult:
     failed: bool = False
 
 
-Part = Text | Thought | Blob | ToolUse | ToolResult
+Part = Text | Thought | Blob | StoredFile | ToolUse | ToolResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +132,13 @@ class ToolChoice:
 
 @dataclass(frozen=True, slots=True)
 class JsonAnswer:
-    """The answer must be JSON; with `schema`, JSON that fits this JSON Schema."""
+    """The answer must be JSON; with `schema`, JSON that fits this JSON Schema. `param` is the field that the schema came
+    in, for errors."""
 
     schema: Mapping[str, Any] | None = None
     name: str = ""
     strict: bool = False
+    param: str = field(default="response_format", compare=False)
 
 
 @dataclass(slots=True)
@@ -159,6 +171,7 @@ class Call:
     tool_choice: ToolChoice = ToolChoice()
     parallel_tools: bool = True
     json_answer: JsonAnswer | None = None
+    choices: int = 1
     ignored: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     head: RequestHead | None = None
@@ -257,18 +270,29 @@ class ImageReady:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The answer is whole. Exactly one of these, or one error, ends a call."""
+    """The answer is whole. Exactly one of these, or one error, ends a call. `stop_word` is the one that ended it, if one
+    did."""
 
     reason: FinishReason = FinishReason.STOP
     usage: Usage = Usage()
+    stop_word: str | None = None
 
 
-Event = TextDelta | ThoughtDelta | ToolCall | ImageReady | Citation | Finished
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """An event of one of several answers to one question; its Finished ends that answer only."""
+
+    index: int
+    event: TextDelta | ThoughtDelta | ToolCall | ImageReady | Citation | Finished | Chosen
+
+
+Event = TextDelta | ThoughtDelta | ToolCall | ImageReady | Citation | Finished | Chosen
 
 
 @dataclass(slots=True)
 class Reply:
-    """The events of a call put together: what a caller gets who does not stream."""
+    """The events of a call put together: what a caller gets who does not stream. Of several answers each is one of
+    `choices`, and only the usage is that of all."""
 
     text: str = ""
     thoughts: str = ""
@@ -277,6 +301,8 @@ class Reply:
     citations: list[Citation] = field(default_factory=list)
     reason: FinishReason = FinishReason.STOP
     usage: Usage = Usage()
+    stop_word: str | None = None
+    choices: list[Reply] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ PLUGINS = (
     "quota_routing",
     "openai_api",
     "gemini_api",
+    "anthropic_api",
+    "watermark_removal",
     "alerts",
 )
 _INTRO = """\

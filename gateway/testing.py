@@ -30,9 +30,12 @@ from gateway.model import Call, Event, Finished, TextDelta
 from gateway.plugin_loader import from_instances
 from gateway.state.store import StateStore
 from gateway.upstream.protocol import Allowance, Cookies, Offer, Profile, Rotated, Rotation, UpstreamAccount
+from gateway.wire.anthropic import Anthropic
 from gateway.wire.dialect import Dialect
 from gateway.wire.gemini import Gemini
 from gateway.wire.openai_chat import OpenAIChat
+from gateway.wire.openai_completions import OpenAICompletions
+from gateway.wire.openai_responses import OpenAIResponses
 from gateway.wire.simple import Simple
 
 OFFERS = (
@@ -153,7 +156,14 @@ class _Dialects:
     @hookimpl
     def register_dialects(self, dialects: Dialects) -> None:
         known = {dialect.name for dialect in dialects.found}
-        shipped: tuple[Dialect, ...] = (OpenAIChat(), Simple(), Gemini())
+        shipped: tuple[Dialect, ...] = (
+            OpenAIChat(),
+            OpenAIResponses(),
+            OpenAICompletions(),
+            Simple(),
+            Gemini(),
+            Anthropic(),
+        )
         for dialect in shipped:
             if dialect.name not in known:
                 dialects.add(dialect)

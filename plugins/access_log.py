@@ -31,9 +31,9 @@ class Plugin:
             return
         fields = _fields(call, outcome)
         if self._json:
-            log.info("%s", orjson.dumps(fields).decode())
+            log.info(orjson.dumps(fields).decode())
         else:
-            log.info("%s", " ".join(f"{name}={_plain(value)}" for name, value in fields.items()))
+            log.info(" ".join([f"{name}={_plain(value)}" for name, value in fields.items()]))
 
 
 def _fields(call: Call, outcome: Outcome) -> dict[str, Any]:
@@ -58,7 +58,6 @@ def _fields(call: Call, outcome: Outcome) -> dict[str, Any]:
 
 def _plain(value: Any) -> str:
     """A value that cannot forge a line or a field."""
-    text = str(value)
     if not isinstance(value, str):  # a number, or None
-        return text
-    return text if text.isascii() and text.isprintable() and " " not in text else orjson.dumps(text).decode()
+        return str(value)
+    return value if value.isascii() and value.isprintable() and " " not in value else orjson.dumps(value).decode()

@@ -10,6 +10,7 @@ import hmac
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterator
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
@@ -30,6 +31,13 @@ class Limits(BaseModel):
     per_day: int = Field(0, ge=0)
 
 
+class Options(BaseModel):
+    """Wishes of one key, for other plugins; each of them reads its own. Left out: the plugin's default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    watermark: Literal["remove", "keep"] | None = Field(None, description="The star on pictures (watermark_removal).")
+
+
 class ApiKey(BaseModel):
     """One key."""
 
@@ -39,13 +47,14 @@ class ApiKey(BaseModel):
     models: tuple[str, ...] | None = Field(None, description="Models that it may use; all if left out.")
     accounts: tuple[str, ...] | None = Field(None, description="Accounts that it may use; all if left out.")
     limits: Limits = Field(Limits(), description="per_minute, per_hour, per_day; 0 is no limit.")
+    options: Options = Field(Options(), description="watermark: remove or keep (watermark_removal).")
 
 
 class Settings(BaseModel):
     """`keys` empty: on loopback everybody is served as `anonymous`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    keys: tuple[ApiKey, ...] = Field((), description="The keys, each {name, key, models, accounts, limits}.")
+    keys: tuple[ApiKey, ...] = Field((), description="The keys, each {name, key, models, accounts, limits, options}.")
 
     @field_validator("keys")
     @classmethod
@@ -117,4 +126,5 @@ def _principal(key: ApiKey) -> Principal:
         models=frozenset(key.models) if key.models is not None else None,
         accounts=frozenset(key.accounts) if key.accounts is not None else None,
         limits={name: value for name, value in key.limits.model_dump().items() if value},
+        options=key.options.model_dump(exclude_none=True),
     )

@@ -1,24 +1,32 @@
 """Prometheus metrics at `/metrics`, and on an address of their own if one is set. Labels come from bounded sets: no text of
-a caller becomes a label."""
+a caller becomes a label.
+
+With several workers (server.workers) each scrape shows all of them together: prometheus_client keeps the values in files of
+the folder PROMETHEUS_MULTIPROC_DIR, which the supervisor sets."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
+import os
+import socket
 from collections import Counter as Count
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from functools import cache
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from gateway.hookspecs import Routes, Services, hookimpl
-from gateway.model import AccountChange, AccountView, Call, Outcome
+from gateway.model import AccountChange, Call, Outcome
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_SHARED = "PROMETHEUS_MULTIPROC_DIR"
+_REFRESH_S = 1.0
 _STATES = ("starting", "ready", "cooling", "expired", "rejected", "disabled")
 
 
@@ -53,7 +61,42 @@ class Plugin:
         self._changes = Counter(
             "gateway_account_changes", "Accounts that changed state", ["account", "state"], registry=registry
         )
-        registry.register(_Live(self))
+        # Looked up at the time of a scrape. All workers have the same accounts, but each its own calls on them.
+        self._accounts = Gauge(
+            "gateway_accounts", "Accounts by state", ["state"], multiprocess_mode="livemax", registry=registry
+        )
+        self._leases = Gauge(
+            "gateway_leases", "Calls that hold an account", ["account"], multiprocess_mode="livesum", registry=registry
+        )
+        self._queue = Gauge(
+            "gateway_queue", "Calls that wait for an account", multiprocess_mode="livesum", registry=registry
+        )
+        self._errors = Gauge(
+            "gateway_plugin_errors", "Exceptions by plugin and hook", ["plugin", "hook"],
+            multiprocess_mode="livesum", registry=registry,
+        )
+        times = {
+            "last_success": ("last_success", "Last answer that went well"),
+            "cookies_entered": ("cookies_entered", "When a person brought the cookies"),
+            "cookies_renewed": ("cookies_renewed", "When Google last renewed the cookies"),
+            "attention_by": ("attention", "When the account will probably need new cookies"),
+            "cooldown_until": ("cooldown", "Until when the account is left out"),
+        }
+        self._times = {
+            field: Gauge(
+                f"gateway_account_{name}_timestamp_seconds", f"{text}, in seconds since 1970; 0: not known, or never",
+                ["account"], multiprocess_mode="livemax", registry=registry,
+            )
+            for field, (name, text) in times.items()
+        }
+        self._used = Gauge(
+            "gateway_account_used_ratio", "Used share of a usage window", ["account", "window"],
+            multiprocess_mode="livemax", registry=registry,
+        )
+        self._rotations = Gauge(
+            "gateway_account_rotations", "Attempts to renew cookies since the start, by result", ["account", "result"],
+            multiprocess_mode="livesum", registry=registry,
+        )
         # Looking labels up takes locks and tuples, for each of them; the sets are bounded.
         self._ended = cache(self._requests.labels)
         self._tried = cache(self._attempts.labels)
@@ -86,45 +129,53 @@ class Plugin:
     async def account_changed(self, change: AccountChange) -> None:
         self._changes.labels(change.account, change.after).inc()
 
-    def live(self) -> Iterator[Metric]:
-        """What is looked up at the time of the scrape."""
+    def _refresh(self) -> None:
         if (gateway := self._gateway) is None:
             return
         views = gateway.accounts()
         states = Count(view.state for view in views)
-        accounts = GaugeMetricFamily("gateway_accounts", "Accounts by state", labels=["state"])
         for state in _STATES:
-            accounts.add_metric([state], states.get(state, 0))
-        yield accounts
-        leases = GaugeMetricFamily("gateway_leases", "Calls that hold an account", labels=["account"])
+            self._accounts.labels(state).set(states.get(state, 0))
         for view in views:
-            leases.add_metric([view.name], view.in_flight)
-        yield leases
-        yield from _of_accounts(views)
-        yield GaugeMetricFamily("gateway_queue", "Calls that wait for an account", value=gateway.queued())
-        errors = GaugeMetricFamily("gateway_plugin_errors", "Exceptions by plugin and hook", labels=["plugin", "hook"])
+            self._leases.labels(view.name).set(view.in_flight)
+            for field, gauge in self._times.items():
+                gauge.labels(view.name).set(getattr(view, field) or 0)
+            for window in view.usage:
+                self._used.labels(view.name, window.name).set(window.used)
+            for result, count in view.rotations.items():
+                self._rotations.labels(view.name, result).set(count)
+        self._queue.set(gateway.queued())
         for (plugin, hook), count in gateway.hook_errors().items():
-            errors.add_metric([plugin, hook], count)
-        yield errors
+            self._errors.labels(plugin, hook).set(count)
+
+    async def _refresh_for_ever(self) -> None:
+        while True:
+            self._refresh()
+            await asyncio.sleep(_REFRESH_S)
 
     # --- showing --------------------------------------------------------------------------------------------------
 
     @hookimpl
     async def lifespan(self, gateway: Services) -> AsyncIterator[None]:
         self._gateway = gateway
-        if not self._settings.listen:
+        async with AsyncExitStack() as stack:
+            if _SHARED in os.environ:  # another worker may be the one that is scraped
+                refreshing = asyncio.create_task(self._refresh_for_ever(), name="refresh shared metrics")
+                stack.callback(refreshing.cancel)
+            if self._settings.listen:
+                await self._listen(stack)
             yield
-            return
+
+    async def _listen(self, stack: AsyncExitStack) -> None:
         host, _, port = self._settings.listen.rpartition(":")
         app = web.Application()
         app.router.add_get("/metrics", self._scrape)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
-        await web.TCPSite(runner, host.strip("[]") or "127.0.0.1", int(port)).start()
-        try:
-            yield
-        finally:
-            await runner.cleanup()
+        stack.push_async_callback(runner.cleanup)
+        # Shared with the other workers, and with our successor after a reload.
+        shared = hasattr(socket, "SO_REUSEPORT") or None
+        await web.TCPSite(runner, host.strip("[]") or "127.0.0.1", int(port), reuse_port=shared).start()
 
     @hookimpl
     def register_routes(self, routes: Routes) -> None:
@@ -143,42 +194,14 @@ class Plugin:
             if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), wanted):
                 hint = {"WWW-Authenticate": "Bearer"}
                 return web.Response(status=401, text="The metrics key is needed\n", headers=hint)
-        body = await asyncio.to_thread(generate_latest, self._registry)
+        self._refresh()
+        body = await asyncio.to_thread(self._text)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-
-def _of_accounts(views: Sequence[AccountView]) -> Iterator[Metric]:
-    """What is known of each account; times are seconds since 1970, of what has not happened there is no sample."""
-    times = (
-        ("last_success", "Last answer that went well", "last_success"),
-        ("cookies_entered", "When a person brought the cookies", "cookies_entered"),
-        ("cookies_renewed", "When Google last renewed the cookies", "cookies_renewed"),
-        ("attention", "When the account will probably need new cookies", "attention_by"),
-        ("cooldown", "Until when the account is left out", "cooldown_until"),
-    )
-    for name, help_text, field in times:
-        gauge = GaugeMetricFamily(f"gateway_account_{name}_timestamp_seconds", help_text, labels=["account"])
-        for view in views:
-            if (value := getattr(view, field)) is not None:
-                gauge.add_metric([view.name], value)
-        yield gauge
-    used = GaugeMetricFamily("gateway_account_used_ratio", "Used share of a usage window", labels=["account", "window"])
-    rotations = CounterMetricFamily(
-        "gateway_account_rotations", "Attempts to renew cookies, by result", labels=["account", "result"]
-    )
-    for view in views:
-        for window in view.usage:
-            used.add_metric([view.name, window.name], window.used)
-        for result, count in view.rotations.items():
-            rotations.add_metric([view.name, result], count)
-    yield from (used, rotations)
-
-
-class _Live:
-    """Lets the registry ask the plugin at each scrape."""
-
-    def __init__(self, plugin: Plugin) -> None:
-        self._plugin = plugin
-
-    def collect(self) -> Iterator[Metric]:
-        return self._plugin.live()
+    def _text(self) -> bytes:
+        if _SHARED in os.environ:  # the files hold what other plugins count, too
+            together = CollectorRegistry()
+            MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+            return generate_latest(together)
+        others = generate_latest(self._gateway.metrics) if self._gateway else b""
+        return generate_latest(self._registry) + others

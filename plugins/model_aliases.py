@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,12 +20,15 @@ USUAL = {
     "gemini-flash-latest": "gemini-2.5-flash",
     "gemini-pro-latest": "gemini-2.5-pro",
     "gemini-2.5-flash-image-preview": "gemini-2.5-flash-image",
+    # Anthropic's clients ask for these of themselves, Claude Code for several at once.
+    "claude-*haiku*": "gemini-2.5-flash",
+    "claude-*": "gemini-2.5-pro",
 }
 _PREFIXES = ("models/", "google/", "gemini/")
 
 
 class Settings(BaseModel):
-    """Names of your own come before the usual ones."""
+    """Names of your own come before the usual ones; `*` in a name stands for any text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     aliases: dict[str, str] = Field({}, description='Your own, such as { "gpt-4o" = "gemini-2.5-flash" }.')
@@ -33,11 +37,15 @@ class Settings(BaseModel):
 class Plugin:
     def __init__(self, settings: Settings) -> None:
         self._aliases = {**USUAL, **settings.aliases}
+        self._patterns = [(name, to) for name, to in [*settings.aliases.items(), *USUAL.items()] if "*" in name]
 
     @hookimpl
     async def prepare_call(self, call: Call) -> Call:
         name = call.model
         for prefix in _PREFIXES:
             name = name.removeprefix(prefix)
-        name = self._aliases.get(name, name)
+        name = self._aliases.get(name) or self._by_pattern(name)
         return call if name == call.model else replace(call, model=name)
+
+    def _by_pattern(self, name: str) -> str:
+        return next((to for pattern, to in self._patterns if fnmatchcase(name, pattern)), name)

@@ -1,9 +1,11 @@
-"""OpenAI's wire formats: chat completions and models, and the simple `/v1/generate`."""
+"""OpenAI's wire formats: chat completions, responses, legacy completions and models, and the simple `/v1/generate`."""
 
 from __future__ import annotations
 
 from gateway.hookspecs import Dialects, hookimpl
 from gateway.wire.openai_chat import OpenAIChat
+from gateway.wire.openai_completions import OpenAICompletions
+from gateway.wire.openai_responses import OpenAIResponses
 from gateway.wire.simple import Simple
 
 
@@ -11,4 +13,6 @@ class Plugin:
     @hookimpl
     def register_dialects(self, dialects: Dialects) -> None:
         dialects.add(OpenAIChat())
+        dialects.add(OpenAIResponses())
+        dialects.add(OpenAICompletions())
         dialects.add(Simple())

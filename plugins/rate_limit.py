@@ -39,7 +39,7 @@ class Plugin:
         windows = self._windows(call)
         if not windows or self._store is None:
             return
-        wait = await self._store.take(windows)
+        wait = await self._store.take(windows, call.choices)
         if wait > 0:
             seconds = math.ceil(wait)
             raise RateLimited(f"Rate limit reached, try again in {seconds} s", retry_after=seconds)
@@ -49,7 +49,7 @@ class Plugin:
         if self._settings.global_per_hour:
             windows.append(Window("global", self._settings.global_per_hour, 3600.0))
         if self._settings.model_interval_s:
-            windows.append(Window(f"model:{call.model}", 1, self._settings.model_interval_s))
+            windows.append(Window(f"model:{call.model}", call.choices, self._settings.model_interval_s))
         for rule, limit in call.principal.limits.items():
             windows.append(Window(f"key:{call.principal.name}:{rule}", int(limit), _SPANS[rule]))
         return windows

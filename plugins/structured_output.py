@@ -81,9 +81,11 @@ def _check(call: Call) -> None:
     for tool in call.tools:
         if (wrong := json_schema.mistake(tool.parameters)) is not None:
             raise InvalidRequest(f"The JSON Schema of the tool {tool.name} is wrong: {wrong}", param="tools")
-    wanted = call.json_answer.schema if call.json_answer else None
-    if wanted is not None and (wrong := json_schema.mistake(wanted)) is not None:
-        raise InvalidRequest(f"The JSON Schema of the answer is wrong: {wrong}", param="response_format")
+    wanted = call.json_answer
+    if wanted is None or wanted.schema is None:
+        return
+    if (wrong := json_schema.mistake(wanted.schema)) is not None:
+        raise InvalidRequest(f"The JSON Schema of the answer is wrong: {wrong}", param=wanted.param)
 
 
 def _repairing(call: Call, attempt: _Attempt) -> Call:

@@ -27,17 +27,17 @@ def forward_table(opacity: int) -> Image:
 
 
 @lru_cache(maxsize=8)
-def inverse_table(opacity: int) -> Image:
-    """o[k, w] (17 x 256, uint8): the middle of all original bytes that `forward_table` turns into `w`; 0 where there is
-    none, because `w` is then darker than any original allows. Truncation hides the rest: at most one level is lost."""
+def inverse_tables(opacity: int) -> tuple[Image, Image]:
+    """low[k, w] and high[k, w] (17 x 256, uint8): the least and the greatest original byte that `forward_table` turns
+    into `w`. Both are 0 where there is none, because `w` is then darker than any original allows."""
     forward = forward_table(opacity)
-    table = np.zeros_like(forward)
+    low, high = np.zeros_like(forward), np.zeros_like(forward)
     levels = np.arange(256)
     for count, row in enumerate(forward):
-        low, high = np.searchsorted(row, levels, "left"), np.searchsorted(row, levels, "right") - 1
-        table[count] = np.where(low <= high, (low + high) // 2, 0)
-    table.flags.writeable = False
-    return table
+        first, last = np.searchsorted(row, levels, "left"), np.searchsorted(row, levels, "right") - 1
+        low[count], high[count] = np.where(first <= last, (first, last), 0)
+    low.flags.writeable = high.flags.writeable = False
+    return low, high
 
 
 def add(image: Image, slot: Slot | str = "48@96", opacity: int = 77) -> Image:

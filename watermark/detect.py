@@ -9,18 +9,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from watermark.blend import Image
+from watermark.corner import Corner
 from watermark.evidence import LUMA, OPPONENT, Slope, Window, gain, slope, too_dark
-from watermark.outline import PAD
 from watermark.slots import Box
-from watermark.stars import Kind, Star, stars
+from watermark.stars import Kind, Learned, Star, candidates
 
 _NEAR = 0.1
 """How far (of 1) the measured opacity may be from a known one: a JPEG lowers it, a busy background scatters it."""
 _AGREEMENT = 0.75
 _DARK = 0.03
+_EXACT_FIRST = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,36 +54,23 @@ class Mark:
         return self.star.scaling.ratio if self.star.scaling else 1.0
 
 
-def detect(image: Image, *, learned: Sequence[Star] = ()) -> Mark | None:
+def detect(image: Image, *, learned: Sequence[Learned] = ()) -> Mark | None:
     """The star in `image` (H x W x 3, uint8), or None. `learned` are further stars to look for (see calibrate).
     Raises ValueError when the array is no such picture."""
-    found = detect_all(image, learned=learned)
+    found = detect_all(Corner.whole(image), learned)
     return found[0] if found else None
 
 
-def detect_all(image: Image, *, learned: Sequence[Star] = ()) -> list[Mark]:
+def detect_all(corner: Corner, learned: Sequence[Learned] = ()) -> list[Mark]:
     """Every star that the evidence supports, the best first; overlapping ones are rivals, of which one can be true."""
-    check_picture(image)
-    height, width = image.shape[:2]
-    candidates = (*stars(width, height), *(star for star in learned if star.window_fits(width, height)))
-    marks = [mark for star in candidates if (mark := examine(window_of(image, star), star))]
-    return sorted(marks, key=lambda mark: mark.gain, reverse=True)
-
-
-def check_picture(image: Image) -> None:
-    """Raises ValueError unless `image` is H x W x 3 of uint8."""
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ValueError(f"expected H x W x 3 of uint8, not {image.shape} of {image.dtype}")
-
-
-def window_of(image: Image, star: Star) -> Window:
-    """The star's square with PAD pixels around it."""
-    x, y, across, down = star.box
-    return np.ascontiguousarray(image[y - PAD : y + down + PAD, x - PAD : x + across + PAD])
+    likely = candidates(corner.width, corner.height, learned)
+    marks = [mark for star in likely if (mark := examine(corner.window(star.box), star))]
+    # A star and its scaled twin differ in a few soft pixels only: the one that is undone exactly goes first.
+    return sorted(marks, key=lambda mark: mark.gain + _EXACT_FIRST * (mark.kind in ("exact", "learned")), reverse=True)
 
 
 def examine(window: Window, star: Star) -> Mark | None:
-    """The mark, if `window` (the cut of `window_of`) proves `star`."""
+    """The mark, if `window` (see `Corner.window`) proves `star`."""
     slopes = [seen for axes in (LUMA, OPPONENT) if _promising(seen := slope(window, star.outline, axes), star)]
     if not slopes:
         return None

@@ -14,7 +14,7 @@ from typing import Final
 
 from PIL import Image as Pillow
 
-from watermark.huffman import ScanError, Table, build
+from watermark.huffman import ZIGZAG, ScanError, Table, build
 from watermark.scan import Component, Layout
 
 SOI, EOI, SOS, DHT, DQT, DRI, APP0, APP11, APP14, COM = 0xD8, 0xD9, 0xDA, 0xC4, 0xDB, 0xDD, 0xE0, 0xEB, 0xEE, 0xFE
@@ -184,12 +184,20 @@ def without_c2pa(data: bytes) -> bytes:
 def reencode(data: bytes, picture: Pillow.Image, frame: Frame) -> bytes:
     """`picture` with the quantisation tables and the sampling of `data`, and every APPn and COM segment of it."""
     target = io.BytesIO()
-    tables = [list(frame.quantisers[number]) for number in sorted(frame.quantisers)]
+    tables = [_natural(frame.quantisers[number]) for number in sorted(frame.quantisers)]
     picture.save(target, "JPEG", qtables=tables, subsampling=_subsampling(frame), optimize=True)
     fresh = target.getvalue()
     kept = [s for s in segments(data) if s.marker >= APP0 and (s.marker <= 0xEF or s.marker == COM)]
     first_table = next(s for s in segments(fresh) if not APP0 <= s.marker <= 0xEF)
     return b"\xff\xd8" + b"".join(data[s.start : s.end] for s in kept) + fresh[first_table.start :]
+
+
+def _natural(table: tuple[int, ...]) -> list[int]:
+    """A table of a file (scan order) row by row, as Pillow takes it."""
+    natural = [0] * 64
+    for place, value in zip(ZIGZAG, table, strict=True):
+        natural[place] = value
+    return natural
 
 
 def _subsampling(frame: Frame) -> int:

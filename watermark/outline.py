@@ -18,6 +18,7 @@ SECTORS: Final = 16
 PAD: Final = 8
 """Pixels of surroundings that a window carries on each side of the star."""
 
+_PIECE: Final = 256
 _CLEAR: Final = 0.02
 """A pixel within this share of 0 or 1 counts as untouched or fully covered (resampled masks are never exact)."""
 
@@ -53,12 +54,11 @@ def trace(coverage: Coverage, reach: float = 2.3, gap: float = 0.0, scale: int =
     if not len(rim_in) or not len(rim_out):
         empty = np.zeros(0, np.intp)
         return Outline(len(padded), empty, empty, empty, empty, scale)
-    squared = ((rim_in[:, None, :] - rim_out[None, :, :]) ** 2).sum(2)
     pairs = np.unique(
         np.concatenate(
             [
-                np.stack([np.arange(len(rim_in)), squared.argmin(1)], 1),
-                np.stack([squared.argmin(0), np.arange(len(rim_out))], 1),
+                np.stack([np.arange(len(rim_in)), _nearest(rim_in, rim_out)], 1),
+                np.stack([_nearest(rim_out, rim_in), np.arange(len(rim_out))], 1),
             ]
         ),
         axis=0,
@@ -77,6 +77,18 @@ def trace(coverage: Coverage, reach: float = 2.3, gap: float = 0.0, scale: int =
 
 def _points(where: NDArray[np.bool_]) -> NDArray[np.intp]:
     return np.argwhere(where)
+
+
+def _nearest(points: NDArray[np.intp], others: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Which of `others` (m x 2) is nearest to each of `points` (n x 2). In pieces: all distances of a large star at once
+    would take a hundred megabytes."""
+    x, y = others[:, 1].astype(np.int32), others[:, 0].astype(np.int32)
+    nearest = [
+        ((piece[:, 1:] - x) ** 2 + (piece[:, :1] - y) ** 2).argmin(1)
+        for start in range(0, len(points), _PIECE)
+        for piece in [points[start : start + _PIECE].astype(np.int32)]
+    ]
+    return np.concatenate(nearest)
 
 
 def _near(where: NDArray[np.bool_], reach: float) -> NDArray[np.bool_]:

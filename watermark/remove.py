@@ -8,9 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from watermark.blend import Image, inverse_table
-from watermark.detect import Mark, check_picture
-from watermark.evidence import LUMA, Window, gain, slope
+from watermark.blend import Image, inverse_tables
+from watermark.corner import Corner
+from watermark.detect import Mark
+from watermark.evidence import LUMA, Slope, Window, gain, slope
 from watermark.masks import Counts
 from watermark.outline import Coverage
 from watermark.resample import scaled_coverage
@@ -40,27 +41,42 @@ def remove(image: Image, mark: Mark) -> Image:
     """A copy of `image` (H x W x 3, uint8) without `mark`. Pixels outside `mark.box` are the same bit for bit; under an
     exact star each pixel is at most one level off what the compositor was given. Raises ValueError if the box leaves
     the image."""
-    check_picture(image)
-    x, y, across, down = mark.box
-    height, width = image.shape[:2]
-    if x < 0 or y < 0 or x + across > width or y + down > height:
-        raise ValueError(f"the mark at {mark.box} leaves a picture of {width} x {height} px")
-    cleaned = image.copy()
-    cleaned[y : y + down, x : x + across] = restore(image[y : y + down, x : x + across], mark)
-    return cleaned
+    corner = Corner.whole(image)
+    return corner.pasted(mark.box, restore(corner.cut(mark.box), mark)).pixels
 
 
 def restore(patch: Image, mark: Mark) -> Image:
     """What was under `mark`, for the pixels of its box (n x n x 3)."""
-    star = mark.star
-    if star.counts is not None:
-        return _undo_exact(patch, star.counts, mark.opacity)
-    return _undo_scaled(patch, _best_coverage(patch, mark), mark.opacity)
+    if mark.star.counts is not None:
+        return _undo_exact(patch, mark.star.counts, mark.opacity)
+    return _undo_scaled(patch, coverage_of(patch, mark), mark.opacity)
 
 
 def _undo_exact(patch: Image, counts: Counts, opacity: int) -> Image:
-    undone: Image = inverse_table(opacity)[counts[..., None], patch]
+    """The middle of the bytes that may have been there. Of two, both as likely, the one nearer to what lies around the
+    star: on even ground a whole star that is one level off could still be made out."""
+    low, high = (table[counts[..., None], patch] for table in inverse_tables(opacity))
+    middle: Image = low + (high - low) // 2
+    nearer = np.where(_surroundings(middle, counts) > low + np.float32(0.5), high, low)
+    undone: Image = np.where(high - low == 1, nearer, middle)
     return undone
+
+
+def _surroundings(patch: Image, counts: Counts) -> Coverage:
+    """For every pixel a mean of the next uncovered ones to the left, right, above and below, by their nearness: along a
+    row or a column this is the straight line between them. Where there are none the pixel itself."""
+    total = np.zeros(patch.shape, np.float32)
+    weight = np.zeros(counts.shape, np.float32)
+    for turns in range(4):
+        turned = np.rot90(counts, turns)
+        places = np.arange(turned.shape[1])[None, :]
+        last = np.maximum.accumulate(np.where(turned == 0, places, -1), axis=1)
+        near = np.where(last >= 0, 1 / np.maximum(places - last, 0.5), 0).astype(np.float32)
+        values = np.take_along_axis(np.rot90(patch, turns), np.maximum(last, 0)[..., None], axis=1)
+        total += np.rot90(values * near[..., None], -turns)
+        weight += np.rot90(near, -turns)
+    mean: Coverage = np.where(weight[..., None] > 0, total / np.maximum(weight, 1e-6)[..., None], patch)
+    return mean
 
 
 def _undo_scaled(patch: Image, coverage: Coverage, opacity: int) -> Image:
@@ -71,9 +87,9 @@ def _undo_scaled(patch: Image, coverage: Coverage, opacity: int) -> Image:
     return np.where(np.abs(alpha) < 1e-3, patch, rounded)
 
 
-def _best_coverage(patch: Image, mark: Mark) -> Coverage:
-    """The coverage by the kernel (and sharpening, if upscaled) that leaves the smoothest outline: nothing else in the
-    picture tells which one the scaler used."""
+def coverage_of(patch: Image, mark: Mark) -> Coverage:
+    """The coverage (n x n, 0..1) of `mark` over the pixels of its box. Of a scaled star it is the one by the kernel (and
+    sharpening, if upscaled) that leaves the smoothest outline: nothing else in the picture tells what the scaler used."""
     star = mark.star
     if star.scaling is None:
         return star.coverage
@@ -95,12 +111,16 @@ def _roughness(patch: Image, band: NDArray[np.bool_]) -> float:
     return float(np.minimum(bend, 40)[band[1:-1, 1:-1]].mean())
 
 
+def left_over(window: Window, mark: Mark) -> Slope:
+    """What is still to be seen of `mark` in the cleaned `window`; negative for a "black hole"."""
+    return slope(window, mark.star.outline, LUMA, start=0.0, hopeless=-1.0)
+
+
 def is_gone(window: Window, mark: Mark, allow: Tolerance = LOSSLESS) -> bool:
-    """Whether the cleaned `window` (as of `window_of`) shows neither the star nor its negative ("black hole"). What is
+    """Whether the cleaned `window` (see `Corner.window`) shows neither the star nor its negative ("black hole"). What is
     left counts as a star when it is more than is allowed and stands as firmly as a star must: beyond its error, in most
     sectors, and here more than beside."""
-    outline = mark.star.outline
-    left = slope(window, outline, LUMA, start=0.0, hopeless=-1.0)
+    outline, left = mark.star.outline, left_over(window, mark)
     darkness = 255 - float((window.reshape(-1, 3)[outline.outer] @ LUMA[0]).mean())
     allowed = max(allow.share * mark.opacity / 255, allow.levels / max(darkness, 1.0))
     if abs(left.opacity) <= max(4 * left.error, allowed) or left.agreement < _AGREEMENT:

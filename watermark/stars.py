@@ -5,6 +5,7 @@ The table of what has been seen lives here; whether a picture carries one is dec
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal
@@ -75,6 +76,17 @@ _EXACT: Final = (
 _SCALED: Final = ((Slot(48, 96), (V2,)), (Slot(48, 32), (V1,)), (Slot(96, 64), (V1,)))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """A star that `calibrate` learned: its slot, its opacity (of 255) and its coverage (size x size, 0..1). `counts` is
+    there when the coverage turned out to be whole sixteenths; it is then undone exactly."""
+
+    slot: Slot
+    opacity: int
+    coverage: Coverage = field(repr=False)
+    counts: Counts | None = field(default=None, repr=False)
+
+
 @lru_cache(maxsize=32)
 def stars(width: int, height: int) -> tuple[Star, ...]:
     """The stars to look for in a picture of `width` x `height` px."""
@@ -88,6 +100,12 @@ def stars(width: int, height: int) -> tuple[Star, ...]:
         if _room(slot, *native)
     ]
     return tuple(star for star in exact + scaled if star.window_fits(width, height) and len(star.outline.inner))
+
+
+def candidates(width: int, height: int, learned: Sequence[Learned] = ()) -> tuple[Star, ...]:
+    """The known and the learned stars to look for in a picture of `width` x `height` px."""
+    mine = (_learned(mark, width, height) for mark in learned if _room(mark.slot, width, height))
+    return (*mine, *stars(width, height))
 
 
 def natives(width: int, height: int) -> list[tuple[int, int]]:
@@ -115,6 +133,17 @@ def exact_shape(size: int) -> tuple[Coverage, Outline]:
     """Coverage and outline of the exact star of `size` px."""
     coverage = (mask(size) / SAMPLES).astype(np.float32)
     return coverage, trace(coverage)
+
+
+def _learned(mark: Learned, width: int, height: int) -> Star:
+    outline = _learned_outline(mark)
+    box = mark.slot.box(width, height)
+    return Star(mark.slot, "learned", box, (mark.opacity,), SEEN, mark.coverage, outline, counts=mark.counts)
+
+
+@lru_cache(maxsize=32)
+def _learned_outline(mark: Learned) -> Outline:
+    return trace(mark.coverage, reach=3.0)
 
 
 def _scaled(slot: Slot, opacities: tuple[int, ...], scaling: Scaling) -> Star:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import orjson
 from aiohttp import web
 
-from gateway.errors import Forbidden, Unauthenticated
+from config.loader import ConfigError
+from gateway.errors import Forbidden, InvalidRequest, Unauthenticated
 from gateway.http.boundary import Boundary
 from gateway.http.handlers import Handlers, head_of
 from gateway.version import __version__
@@ -31,6 +32,7 @@ class Admin:
         why_not_ready: Callable[[], str | None],
         plugins: Sequence[str],
         simulated: bool,
+        reload: Callable[[], Awaitable[None]],
     ) -> None:
         self._handlers = handlers
         self._boundary = boundary
@@ -40,6 +42,7 @@ class Admin:
         self._why_not_ready = why_not_ready
         self._plugins = list(plugins)
         self._simulated = simulated
+        self._reload = reload
         self._started = time.monotonic()
 
     def routes(self) -> list[web.RouteDef]:
@@ -48,6 +51,7 @@ class Admin:
             web.get("/health", self.health),
             web.get("/ready", self.ready),
             web.get("/api/info", self.info),
+            web.post("/api/reload", self.reload),
         ]
 
     async def health(self, request: web.Request) -> web.Response:
@@ -66,6 +70,15 @@ class Admin:
         return _json(
             {"version": __version__, "uptime_s": uptime, "plugins": self._plugins, "simulated": self._simulated}
         )
+
+    async def reload(self, request: web.Request) -> web.Response:
+        """Read gateway.toml again, as SIGHUP does. 400 with all mistakes when it is wrong: then nothing has changed."""
+        await self.authorise(request)
+        try:
+            await self._reload()
+        except ConfigError as exc:
+            raise InvalidRequest("; ".join(exc.problems)[:2000]) from exc
+        return _json({"reloaded": True})
 
     async def authorise(self, request: web.Request) -> None:
         """Returns for who may see and change accounts, keys and settings. Raises Unauthenticated or Forbidden."""

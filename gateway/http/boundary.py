@@ -7,7 +7,8 @@ import ipaddress
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,30 +31,36 @@ from gateway.errors import (
     Stopping,
     UnsupportedMedia,
 )
+from gateway.http.memory import HighWater, mark
 from gateway.model import RequestHead
 from gateway.version import __version__
-from gateway.wire.dialect import Dialect
+from gateway.wire.dialect import Dialect, OwnStatus
 
 log = logging.getLogger(__name__)
 REQUEST_ID = web.RequestKey("request_id", str)
+HIGH_WATER = web.RequestKey("high_water", HighWater)
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _MB = 1_000_000
 _THREAD_FROM = 256_000
 _MOST_DEPTH = 200
+_RESTART_S = 5.0
 # A string that can only be media: taken out before a body's JSON is measured against max_json_mb.
 _MEDIA = re.compile(rb'"(?:data:[^",]{0,200},)?[A-Za-z0-9+/=_\\-]{4096,}"')
 _CORS_ALLOW = "authorization, content-type, x-api-key, x-goog-api-key, anthropic-version, x-goog-api-client"
 
 
 class Boundary:
-    """The outermost middleware. `dialect_of` tells by the path which wire format an error takes."""
+    """The outermost middleware. `dialect_of` tells by the path which wire format an error takes. `stopping` makes every
+    reply the last one on its connection; with `cutting_off`, requests that are cancelled end with Stopping."""
 
     def __init__(self, server: Server, dialect_of: Callable[[str], Dialect]) -> None:
         self._server = server
         self._dialect_of = dialect_of
+        self._high_water = HighWater(mark(server.max_memory_mb))
         self.stopping = False
+        self.cutting_off = False
 
     @property
     def middleware(self) -> Any:
@@ -61,6 +68,7 @@ class Boundary:
         async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse:
             token = request_id.set(secrets.token_hex(8))
             request[REQUEST_ID] = request_id.get()
+            request[HIGH_WATER] = self._high_water
             try:
                 return await self._guarded(request, handler)
             finally:
@@ -73,7 +81,8 @@ class Boundary:
             if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
                 return self._preflight(request)
             self._check(request)
-            return await handler(request)
+            with self.interruptible():
+                return await handler(request)
         except GatewayError as exc:
             return self.error(request, exc)
         except web.HTTPException as exc:
@@ -84,9 +93,20 @@ class Boundary:
             log.exception("request %s failed", request[REQUEST_ID])
             return self.error(request, Internal(f"Internal error, see the log under {request[REQUEST_ID]}"))
 
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Around the work of a request: what is cancelled because the gateway ends raises Stopping instead, so that the
+        caller is told."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self.cutting_off or task is None:
+                raise
+            task.uncancel()
+            raise Stopping("The gateway is shutting down", retry_after=_RESTART_S) from None
+
     def _check(self, request: web.Request) -> None:
-        if self.stopping:
-            raise Stopping("The gateway is restarting", retry_after=5)
         headers = request.headers
         if headers.get("Content-Encoding", "identity").lower() != "identity":
             raise UnsupportedMedia("Compressed request bodies are not taken")
@@ -95,12 +115,18 @@ class Boundary:
         allowed = self._server.allowed_hosts
         if allowed and hostname(headers["Host"]) not in allowed:
             raise Misdirected("The Host header names another server")
+        if request.path.startswith("/api/") and not self._may_be_asked_as(hostname(headers["Host"]), request):
+            raise Misdirected("The Host header names another server (set server.public_url or server.allowed_hosts)")
+        if request.method == "POST" and not request.path.startswith("/api/"):
+            self._high_water.check()
 
     def error(self, request: web.Request, exc: GatewayError, dialect: Dialect | None = None) -> web.Response:
         """`exc` as a reply in the wire format of the request's address."""
         dialect = dialect or self._dialect_of(request.path)
+        exc.request_id = request[REQUEST_ID]
+        status = dialect.status(exc) if isinstance(dialect, OwnStatus) else exc.status
         response = web.Response(
-            status=exc.status, body=dialect.encode_error(exc), content_type="application/json", headers=_hints(exc)
+            status=status, body=dialect.encode_error(exc), content_type="application/json", headers=_hints(exc)
         )
         if exc.status >= 500:
             log.warning("request %s: %s %s %s", request[REQUEST_ID], exc.status, exc.code, exc.hint or exc.message)
@@ -132,8 +158,11 @@ class Boundary:
         headers = response.headers
         headers["Server"] = f"gemini-gateway/{__version__}"
         headers["X-Content-Type-Options"] = "nosniff"
+        if self.stopping:
+            response.force_close()
+            headers["Connection"] = "close"
         if REQUEST_ID in request:
-            headers["x-request-id"] = request[REQUEST_ID]
+            headers["x-request-id"] = headers["request-id"] = request[REQUEST_ID]  # OpenAI's name, Anthropic's name
         if self._server.cors_origins and (origin := request.headers.get("Origin")) and self._may_read(origin, request):
             headers["Access-Control-Allow-Origin"] = origin
             headers["Access-Control-Expose-Headers"] = "x-request-id, x-gateway-model, x-gateway-ignored, retry-after"
@@ -156,15 +185,27 @@ class Boundary:
     def check_anonymous(self, head: RequestHead) -> None:
         """A caller without a key may be a web page in the owner's browser: refuse foreign origins and Host names (DNS
         rebinding). With a key neither matters: a page does not know it."""
-        host = hostname(head.headers.get("Host", ""))
-        ours = {self._server.host, hostname(urlsplit(self._server.public_url or "").netloc), *self._server.allowed_hosts}
-        if host not in ours and not is_loopback(host):
+        if not self._is_us(hostname(head.headers.get("Host", ""))):
             raise Misdirected("The Host header names another server; use a key, or set server.allowed_hosts")
-        origin = head.headers.get("Origin")
-        if origin and origin.startswith("http") and origin not in self._server.cors_origins:
+        origin = head.headers.get("Origin", "")
+        allowed = self._server.cors_origins
+        # "null" is a sandboxed frame, which any page can make; other schemes are the owner's own browser extensions.
+        if origin and (origin == "null" or origin.startswith("http")) and origin not in allowed and "*" not in allowed:
             page = hostname(urlsplit(origin).netloc)
-            if page not in ours and not is_loopback(page) and "*" not in self._server.cors_origins:
+            if not page or not self._is_us(page):
                 raise Forbidden("This origin may not call the gateway without a key (server.cors_origins)")
+
+    def _is_us(self, host: str) -> bool:
+        server = self._server
+        ours = {server.host, hostname(urlsplit(server.public_url or "").netloc), *server.allowed_hosts}
+        return bool(host) and (host in ours or is_loopback(host))
+
+    def _may_be_asked_as(self, host: str, request: web.Request) -> bool:
+        """Whether /api takes requests under the name `host`. A page that rebinds its name to our address has no key,
+        and needs a name: so off loopback, addresses and requests with a key are taken too."""
+        if self._is_us(host):
+            return True
+        return not is_loopback(self._server.host) and (is_address(host) or "Authorization" in request.headers)
 
 
 def hostname(host: str) -> str:
@@ -176,10 +217,16 @@ def is_loopback(host: str) -> bool:
     """Whether `host` is this machine talking to itself."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
+    return is_address(host) and ipaddress.ip_address(host).is_loopback
+
+
+def is_address(host: str) -> bool:
+    """Whether `host` is an IP address, not a name."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        ipaddress.ip_address(host)
     except ValueError:
         return False
+    return True
 
 
 def _hints(exc: GatewayError) -> dict[str, str]:
@@ -231,6 +278,7 @@ async def read_body(request: web.Request, most: int, timeout_s: float) -> bytes:
                 size += len(piece)
                 if size > most:
                     raise BodyTooLarge(f"The request's body is larger than {most} bytes")
+                request[HIGH_WATER].check()
                 pieces.append(piece)
     except TimeoutError:
         raise RequestTimeout("The request's body did not arrive in time") from None

@@ -16,6 +16,8 @@ from gateway.calls import Calls, add_to
 from gateway.errors import GatewayError, Internal, NotSupported, Unauthenticated, UnknownModel
 from gateway.hooks import Hooks
 from gateway.http.boundary import REQUEST_ID, Boundary, read_json
+from gateway.http.records import Records
+from gateway.http.stored_files import StoredFiles
 from gateway.http.stream import EventWriter
 from gateway.model import (
     ANONYMOUS,
@@ -28,7 +30,7 @@ from gateway.model import (
     RequestHead,
     Usage,
 )
-from gateway.wire.dialect import Dialect, ModelCard, Request, Route
+from gateway.wire.dialect import Counting, Dialect, ModelCard, Recording, Request, Route
 
 Choice = tuple[Dialect, Route]
 _CLIENT_LEFT = 499
@@ -73,7 +75,9 @@ class Handlers:
         calls: Calls,
         boundary: Boundary,
         server: Server,
+        records: Records,
         *,
+        stored: StoredFiles,
         cards: Callable[[], Sequence[ModelCard]],
         anonymous: bool,
         simulated: bool,
@@ -82,13 +86,21 @@ class Handlers:
         self._calls = calls
         self._boundary = boundary
         self._server = server
+        self._records = records
         self._cards = cards
         self._anonymous = anonymous
+        self._stored = stored
         self._common = {"x-gateway-simulated": "true"} if simulated else {}
 
     def handler(self, choices: Sequence[Choice]) -> Callable[[web.Request], Any]:
         """A handler for one address, which one or several dialects serve."""
-        operations = {"generate": self._generate, "models": self._models, "model": self._model}
+        operations = {
+            "generate": self._generate,
+            "count": self._count,
+            "models": self._models,
+            "model": self._model,
+            "record": self._record,
+        }
 
         async def handle(request: web.Request) -> web.StreamResponse:
             for dialect, route in choices:
@@ -96,7 +108,10 @@ class Handlers:
                 if route.claims(head):
                     break
             operation = operations.get(route.operation, self._unsupported)
-            return await operation(request, dialect, route, head)
+            try:
+                return await operation(request, dialect, route, head)
+            except GatewayError as exc:  # the address alone does not tell whose shape an error takes
+                return self._boundary.error(request, exc, dialect)
 
         return handle
 
@@ -120,16 +135,14 @@ class Handlers:
         progress = _Progress()
         call = Call(head.request_id, int(time.time()), dialect.name, head=head)
         try:
-            principal = await self.authenticate(head)
-            call.principal = principal
-            body = await read_json(request, self._server)
-            decoded = await self._decode(dialect, Request(head, route, request.match_info, body, call.id, call.created))
-            decoded.head, decoded.principal = head, principal
-            call = decoded
-            call = await self._calls.prepare(call)
-            if call.stream:
-                return await self._stream(request, dialect, call, progress)
-            return await self._whole(dialect, call, progress)
+            call.principal = await self.authenticate(head)
+            call = await self._decoded(request, dialect, route, call)
+            with self._boundary.interruptible():
+                call = await self._calls.prepare(call)
+                call = await self._stored.ready(call)
+                if call.stream:
+                    return await self._stream(request, dialect, call, progress)
+                return await self._whole(dialect, call, progress)
         except GatewayError as exc:
             progress.failed(exc)
             return self._boundary.error(request, exc, dialect)
@@ -139,6 +152,15 @@ class Handlers:
         finally:
             # In a task of its own: it runs to its end also when the caller has left.
             spawn(self._hooks.call_finished(call, progress.outcome()), "tell plugins of a finished call")
+
+    async def _decoded(self, request: web.Request, dialect: Dialect, route: Route, call: Call) -> Call:
+        """The call that the body asks for; `call` is what was known before."""
+        assert call.head is not None
+        body = await read_json(request, self._server)
+        asked = Request(call.head, route, request.match_info, body, call.id, call.created)
+        decoded = await self._decode(dialect, asked)
+        decoded.head, decoded.principal = call.head, call.principal
+        return await self._records.recall(dialect, decoded)
 
     async def _decode(self, dialect: Dialect, request: Request) -> Call:
         size = request.head.headers.get("Content-Length", "0")
@@ -152,6 +174,7 @@ class Handlers:
             progress.saw(event)
             add_to(reply, event)
         body = dialect.encode_whole(reply, call)
+        await self._records.keep(dialect, call)
         return web.Response(body=body, content_type="application/json", headers=self._headers(call))
 
     async def _stream(
@@ -160,7 +183,9 @@ class Handlers:
         writer = EventWriter(request, dialect, call, self._server, headers=lambda: self._headers(call))
         try:
             async with aclosing(self._calls.run(call)) as events:
-                await self._pump(events, writer, progress)
+                with self._boundary.interruptible():
+                    await self._pump(events, writer, progress)
+            await self._records.keep(dialect, call)
             return await writer.end()
         except GatewayError as exc:
             if not writer.started:
@@ -181,11 +206,6 @@ class Handlers:
                 await writer.send(event)
         except (GatewayError, ConnectionError):
             raise
-        except asyncio.CancelledError:
-            if self._boundary.stopping and writer.started:
-                writer.fail(Internal("The gateway is shutting down"))
-                await writer.end()
-            raise
         except Exception as exc:
             if not writer.started:
                 raise
@@ -202,6 +222,25 @@ class Handlers:
         for name, value in call.reply_headers.items():
             headers[name] = _header_safe(value)
         return headers
+
+    # --- tokens and records ---------------------------------------------------------------------------------------
+
+    async def _count(
+        self, request: web.Request, dialect: Dialect, route: Route, head: RequestHead
+    ) -> web.StreamResponse:
+        assert isinstance(dialect, Counting)
+        call = Call(head.request_id, int(time.time()), dialect.name, head=head, principal=await self.authenticate(head))
+        call = await self._calls.resolve(await self._decoded(request, dialect, route, call))
+        body = dialect.encode_count(call.prompt_tokens, call)
+        return web.Response(body=body, content_type="application/json", headers=self._headers(call))
+
+    async def _record(
+        self, request: web.Request, dialect: Dialect, route: Route, head: RequestHead
+    ) -> web.StreamResponse:
+        assert isinstance(dialect, Recording)
+        principal = await self.authenticate(head)
+        body = await self._records.answer(dialect, route, principal, request.match_info["id"], head.query)
+        return web.Response(body=body, content_type="application/json")
 
     # --- models ---------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
 """The only writer of a StreamResponse. Headers leave with the first content, or with the first keep-alive; one timer per
-stream sends keep-alives, and drops a client that does not read."""
+stream sends keep-alives. A client that does not read is `connections`' affair."""
 
 from __future__ import annotations
 
@@ -42,9 +42,10 @@ class EventWriter:
         self._response: web.StreamResponse | None = None
         self._starting = asyncio.Lock()
         self._written_at = self._loop.time()
-        self._writing_since: float | None = None
+        self._writing = False
         self._timer = self._loop.call_at(self._written_at + server.ping_s, self._look)
         self._over = False
+        self._opening: bytes | None = None
         self._last = b""
 
     @property
@@ -54,6 +55,7 @@ class EventWriter:
 
     async def send(self, event: Event) -> None:
         """Encode and write `event`. What `Finished` becomes leaves with the end of the response, in one write."""
+        self._open()
         data = self._dialect.encode_event(event, self._call)
         if isinstance(event, Finished):
             self._last = data
@@ -71,7 +73,6 @@ class EventWriter:
         if self._response is None:
             data = await self._start() + data
         assert self._response is not None
-        self._writing_since = self._loop.time()
         await self._response.write_eof(data)
         self.stop()
         return self._response
@@ -87,9 +88,10 @@ class EventWriter:
             data = await self._start() + data
             response = self._response
             assert response is not None
-        self._writing_since = now = self._loop.time()
+        now = self._loop.time()
+        self._writing = True
         await response.write(data)
-        self._written_at, self._writing_since = now, None
+        self._written_at, self._writing = now, False
 
     async def _start(self) -> bytes:
         """Send the headers, once; returns what the dialect opens its streams with."""
@@ -104,16 +106,19 @@ class EventWriter:
             response.headers["X-Accel-Buffering"] = "no"
             await response.prepare(self._request)
             self._response = response
-            return self._dialect.encode_start(self._call)
+            return self._open()
+
+    def _open(self) -> bytes:
+        """What the stream opens with, encoded once and before its first event: dialects number their events."""
+        if self._opening is None:
+            self._opening = self._dialect.encode_start(self._call)
+        return self._opening
 
     def _look(self) -> None:
-        """The timer: keep the connection alive, or give up on a client that stopped reading."""
+        """The timer: keep the connection alive. While a write waits for the client to read, nothing more is written."""
         now = self._loop.time()
-        if self._writing_since is not None:
-            if now - self._writing_since >= self._server.write_stall_s and self._request.transport:
-                self._request.transport.abort()
-                return
-            due = self._writing_since + self._server.write_stall_s
+        if self._writing:
+            due = now + self._server.ping_s
         elif now - self._written_at >= self._server.ping_s:
             spawn(self._ping(), "keep a stream alive")
             due = now + self._server.ping_s

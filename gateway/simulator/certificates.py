@@ -3,6 +3,7 @@
 import datetime
 import ssl
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,13 +32,13 @@ class Authority:
     context: ssl.SSLContext
 
 
-def make_authority() -> Authority:
-    """Make a CA and a leaf for `HOSTS`. Blocking (a few milliseconds, and a short-lived file); call it in a thread."""
+def make_authority(hosts: Sequence[str] = HOSTS) -> Authority:
+    """Make a CA and a leaf for `hosts`. Blocking (a few milliseconds, and a short-lived file); call it in a thread."""
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Offline simulator CA (not trusted by anybody)")])
     ca = _ca_certificate(ca_key, ca_name)
     key = ec.generate_private_key(ec.SECP256R1())
-    leaf = _leaf_certificate(key, ca_key, ca)
+    leaf = _leaf_certificate(key, ca_key, ca, hosts)
     return Authority(ca.public_bytes(serialization.Encoding.PEM), _context(key, leaf))
 
 
@@ -69,12 +70,12 @@ def _ca_certificate(key: ec.EllipticCurvePrivateKey, name: x509.Name) -> x509.Ce
 
 
 def _leaf_certificate(
-    key: ec.EllipticCurvePrivateKey, ca_key: ec.EllipticCurvePrivateKey, ca: x509.Certificate
+    key: ec.EllipticCurvePrivateKey, ca_key: ec.EllipticCurvePrivateKey, ca: x509.Certificate, hosts: Sequence[str]
 ) -> x509.Certificate:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOSTS[0])])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
     return (
         _builder(subject, ca.subject, key.public_key())
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in HOSTS]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)

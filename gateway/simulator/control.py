@@ -9,6 +9,7 @@ from aiohttp import web
 
 from gateway.simulator.accounts import Account
 from gateway.simulator.faults import Fault
+from gateway.simulator.lines import Line
 from gateway.simulator.log import Entry
 from gateway.simulator.site import Settings, Site
 
@@ -88,6 +89,20 @@ async def _clear_faults(site: Site, request: web.BaseRequest) -> Any:
     return {"planned": len(site.faults)}
 
 
+async def _add_line(site: Site, request: web.BaseRequest) -> Any:
+    """{"text": answer, "match": regular expression on the prompt, "times": n or null}."""
+    body = await _body(request)
+    if unknown := body.keys() - {field.name for field in fields(Line)}:
+        raise ValueError(f"unknown fields: {', '.join(sorted(unknown))}")
+    site.lines.plan(Line(**{"text": str(body.pop("text")), **body}))
+    return {"planned": len(site.lines)}
+
+
+async def _clear_lines(site: Site, request: web.BaseRequest) -> Any:
+    site.clear_lines()
+    return {"planned": len(site.lines)}
+
+
 async def _show_log(site: Site, request: web.BaseRequest) -> Any:
     """Filters: ?endpoint=, ?account=, ?last=n."""
     query = request.rel_url.query
@@ -142,6 +157,8 @@ async def _change_settings(site: Site, request: web.BaseRequest) -> Any:
 _ROUTES: dict[tuple[str, str], Handler] = {
     ("POST", "/_sim/fault"): _add_fault,
     ("DELETE", "/_sim/faults"): _clear_faults,
+    ("POST", "/_sim/line"): _add_line,
+    ("DELETE", "/_sim/lines"): _clear_lines,
     ("GET", "/_sim/log"): _show_log,
     ("DELETE", "/_sim/log"): _clear_log,
     ("GET", "/_sim/accounts"): _show_accounts,

@@ -53,15 +53,27 @@ async def generate(visit: Visit, planned: Fault | None) -> web.StreamResponse:
 
 
 def _directed(visit: Visit, ask: asking.Ask) -> tuple[Directive, str]:
-    """The directive of the prompt, else of an attached text, and the prompt as the model sees it."""
+    """What was planned for the prompt, else its directive, else that of an attached text; and the prompt as the model
+    sees it."""
     most = visit.site.settings.cut_prompt_bytes
     seen = ask.prompt.encode()[:most].decode("utf-8", "ignore") if most else ask.prompt
+    attached = list(_texts(visit, ask))
+    line = visit.site.lines.take("\n".join([seen, *attached])) if len(visit.site.lines) else None
+    if line is not None:
+        return Directive({"text": line}), seen
     directive, prompt = directives.parse(seen)
+    for text in attached:
+        if not directive.values:
+            directive, _ = directives.parse(text)
+    return directive, prompt
+
+
+def _texts(visit: Visit, ask: asking.Ask) -> Iterator[str]:
+    """The attached texts."""
     for upload_id, _ in ask.files:
         upload = visit.site.uploads.get(upload_id)
-        if not directive.values and upload is not None and upload.type.startswith("text/"):
-            directive, _ = directives.parse(upload.data.decode("utf-8", "ignore"))
-    return directive, prompt
+        if upload is not None and upload.type.startswith("text/"):
+            yield upload.data.decode("utf-8", "ignore")
 
 
 def fault_of(directive: Directive) -> Fault | None:

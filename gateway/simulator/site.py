@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gateway.simulator.accounts import Account, guest, make_accounts
 from gateway.simulator.chats import Chats
 from gateway.simulator.faults import Fault, FaultBook, Planned
+from gateway.simulator.lines import Line, LineBook
 from gateway.simulator.log import Log
 from gateway.simulator.pictures import Gallery
 from gateway.simulator.uploads import Uploads
@@ -61,6 +62,7 @@ class Site:
         self.log = Log()
         self.uploads = Uploads()
         self.faults = FaultBook()
+        self.lines = LineBook()
         self.gallery = Gallery()
         self._guest = guest()
         self._accounts: dict[str, Account] = {}
@@ -104,6 +106,14 @@ class Site:
     def clear_faults(self, account: str | None = None) -> None:
         """Forget the planned faults, of one account or all."""
         self.faults.clear(account)
+
+    def line(self, text: str, *, match: str = "", times: int | None = 1) -> None:
+        """Plan an answer: `times` times (None: until `clear_lines`) to prompts in which the expression `match` is found."""
+        self.lines.plan(Line(text, match, times))
+
+    def clear_lines(self) -> None:
+        """Forget the planned answers."""
+        self.lines.clear()
 
     def whose(self, cookies: Mapping[str, str]) -> Account:
         """The account that these cookies sign in; a guest where they sign in nobody."""

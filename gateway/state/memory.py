@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from gateway.state.store import Window
 
 _SWEEP_EVERY = 1000
+# Records that expire may fill so many bytes; then the oldest go first. Those that do not expire always stay.
+MOST_PASSING_BYTES = 256_000_000
 
 
 class MemoryStore:
@@ -21,6 +23,7 @@ class MemoryStore:
         self._spans: dict[str, float] = {}
         self._taken = 0
         self._records: dict[str, tuple[bytes, float]] = {}
+        self._passing = 0
         self._leases: dict[str, tuple[str, float]] = {}
 
     async def take(self, windows: Sequence[Window], cost: int = 1) -> float:
@@ -55,15 +58,20 @@ class MemoryStore:
     async def get(self, key: str) -> bytes | None:
         value, end = self._records.get(key, (None, 0.0))
         if value is not None and end <= self._clock():
-            del self._records[key]
+            self._forget(key)
             return None
         return value
 
     async def put(self, key: str, value: bytes, *, seconds: float | None = None) -> None:
-        self._records[key] = value, math.inf if seconds is None else self._clock() + seconds
+        self._forget(key)
+        end = math.inf if seconds is None else self._clock() + seconds
+        self._records[key] = value, end
+        if seconds is not None:
+            self._passing += len(value)
+            self._make_room()
 
     async def delete(self, key: str) -> None:
-        self._records.pop(key, None)
+        self._forget(key)
 
     async def keys(self, prefix: str) -> list[str]:
         now = self._clock()
@@ -81,6 +89,20 @@ class MemoryStore:
     async def release(self, key: str, owner: str) -> None:
         if self._leases.get(key, ("", 0.0))[0] == owner:
             del self._leases[key]
+
+    def _forget(self, key: str) -> None:
+        value, end = self._records.pop(key, (b"", math.inf))
+        if end < math.inf:
+            self._passing -= len(value)
+
+    def _make_room(self) -> None:
+        """Oldest first: a dict keeps the order in which records came."""
+        if self._passing > MOST_PASSING_BYTES:
+            passing = [key for key, (_, end) in self._records.items() if end < math.inf]
+            for key in passing:
+                if self._passing <= MOST_PASSING_BYTES:
+                    return
+                self._forget(key)
 
     async def open(self) -> None:
         """Nothing to do."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 import uuid
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -48,6 +47,14 @@ end
 return 0
 """
 
+# KEYS: the replicas. ARGV: this one, and how long a silent one counts (seconds). Returns how many live.
+_BEAT = """
+local now = tonumber(redis.call('TIME')[1])
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[2]))
+return redis.call('ZCARD', KEYS[1])
+"""
+
 # KEYS: the lease. ARGV: its owner, its length in milliseconds (0 gives it back).
 _LEASE = """
 local holder = redis.call('GET', KEYS[1])
@@ -59,14 +66,17 @@ _SCAN_COUNT = 1000
 
 
 class RedisStore:
-    """`url` as redis-py takes it (`redis://`, `rediss://`)."""
+    """`url` as redis-py takes it (`redis://`, `rediss://`, with `?ssl_ca_certs=FILE` for a CA of one's own). `cluster`
+    says that it is one node of a Redis Cluster; all keys are in one slot."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, cluster: bool = False) -> None:
         # redis-py's own defaults wait far too long for a request path (25 s for a stopped server).
-        self._redis: Redis = Redis.from_url(
+        kind: Any = RedisCluster if cluster else Redis
+        self._redis: Any = kind.from_url(
             url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
         )
         self._script = self._redis.register_script(_TAKE)
+        self._beat_script = self._redis.register_script(_BEAT)
         self._lease_script = self._redis.register_script(_LEASE)
         self._local = MemoryStore()
         self._replica = uuid.uuid4().hex
@@ -104,14 +114,15 @@ class RedisStore:
         return value
 
     async def put(self, key: str, value: bytes, *, seconds: float | None = None) -> None:
-        await self._asked(self._redis.set(_record(key), value, px=None if seconds is None else _milliseconds(seconds)))
+        milliseconds = None if seconds is None else _milliseconds(seconds)
+        await self._asked(self._redis.set(_record(key), value, px=milliseconds))
 
     async def delete(self, key: str) -> None:
         await self._asked(self._redis.delete(_record(key)))
 
     async def keys(self, prefix: str) -> list[str]:
         start = _record("")
-        found = await self._asked(self._all_keys(start + _globbed(prefix) + "*"))
+        found = await self._asked(self._all_keys(_globbed(start + prefix) + "*"))
         return [key.decode().removeprefix(start) for key in found]
 
     async def _all_keys(self, pattern: str) -> list[bytes]:
@@ -159,12 +170,8 @@ class RedisStore:
     async def _beat(self) -> None:
         """Say that this replica lives, and count those that do."""
         try:
-            now = time.time()
-            pipe = self._redis.pipeline(transaction=True)
-            pipe.zadd(f"{TAG}:replicas", {self._replica: now})
-            pipe.zremrangebyscore(f"{TAG}:replicas", "-inf", now - 3 * HEARTBEAT_S)
-            pipe.zcard(f"{TAG}:replicas")
-            self.replicas = max(1, int((await pipe.execute())[2]))
+            living = await self._beat_script(keys=[f"{TAG}:replicas"], args=[self._replica, round(3 * HEARTBEAT_S)])
+            self.replicas = max(1, int(living))
         except (RedisError, OSError, TimeoutError) as exc:
             self._lost(exc)
             return

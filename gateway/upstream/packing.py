@@ -15,6 +15,7 @@ from gateway.wire import sse, tool_calls
 
 MOST_PROMPT_BYTES = 120_000
 _LABEL: dict[Role, str] = {"system": "System", "user": "User", "assistant": "Assistant"}
+_RESULTS = "Results of tools"
 _RULES = "Follow these instructions in your answer:\n"
 _TURNS = "Continue this conversation. Write only the next message of the assistant, without a label."
 _ATTACHED = "The conversation so far is in the attached file {name}. "
@@ -36,7 +37,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """A message as text. `label` is None for the system's."""
+    """A message as text, or several that are the results of tools."""
 
     role: Role
     label: str
@@ -75,12 +76,15 @@ def text_of(call: Call) -> str:
 def _turns(messages: Sequence[Message]) -> list[_Turn]:
     """The messages that say something; results of tools know which call they answer."""
     uses = {part.id: part for message in messages for part in message.parts if isinstance(part, ToolUse) and part.id}
-    found = []
+    found: list[_Turn] = []
     for message in messages:
         text = "\n".join(filter(None, (_part_text(part, uses) for part in message.parts)))
-        if text.strip():
-            results = all(isinstance(part, ToolResult) for part in message.parts)
-            found.append(_Turn(message.role, "Results of tools" if results else _LABEL[message.role], text))
+        if not text.strip():
+            continue
+        label = _RESULTS if all(isinstance(part, ToolResult) for part in message.parts) else _LABEL[message.role]
+        if label == _RESULTS and found and found[-1].label == _RESULTS:
+            text = f"{found.pop().text}\n{text}"
+        found.append(_Turn(message.role, label, text))
     return found
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from gateway.errors import GatewayError
 from gateway.model import Call, Event, Reply, RequestHead
 
-Operation = Literal["generate", "models", "model", "unsupported"]
+Operation = Literal["generate", "count", "models", "model", "record", "unsupported"]
 
 
 def anyone(head: RequestHead) -> bool:
@@ -87,3 +87,40 @@ class Dialect(Protocol):
 
     def encode_model(self, card: ModelCard) -> bytes:
         """One model."""
+
+
+# --- what only some wire formats have -----------------------------------------------------------------------------
+
+
+@runtime_checkable
+class OwnStatus(Protocol):
+    """A format whose HTTP statuses are not those of the error classes."""
+
+    def status(self, error: GatewayError) -> int:
+        """The HTTP status of `error`."""
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A format in which a caller may ask how many tokens a prompt has (operation `count`)."""
+
+    def encode_count(self, tokens: int, call: Call) -> bytes:
+        """The reply: the prompt of `call` has `tokens`."""
+
+
+@runtime_checkable
+class Recording(Protocol):
+    """A format whose answers are kept for later requests (operation `record`). A record is bytes; the edge keeps it under
+    the id of its call, for nobody but its owner."""
+
+    def needs(self, call: Call) -> frozenset[str]:
+        """Ids of the records that `call` builds upon."""
+
+    def recall(self, call: Call, records: Mapping[str, bytes]) -> Call:
+        """`call` with what it builds upon. Raises PreviousNotFound or NotFound for what is not in `records`."""
+
+    def record(self, call: Call) -> bytes | None:
+        """What is to be kept of an answered call; None when the caller wants nothing kept."""
+
+    def encode_record(self, action: str, id: str, record: bytes, query: Mapping[str, str]) -> bytes:
+        """The reply to a request about a kept record; `action` is that of the route."""

@@ -33,17 +33,20 @@ class Fields:
 
     def get(self, *names: str) -> Any:
         """The raw value of the first of `names` that is present, or None."""
+        data = self.data
         for name in names:
-            if (value := self.data.get(name)) is not None:
+            if (value := data.get(name)) is not None:
                 return value
         return None
 
     def text(self, *names: str, most: int = 4_000_000) -> str | None:
         """A string of at most `most` characters."""
         value = self.get(*names)
-        if value is not None and not isinstance(value, str):
+        if value is None:
+            return None
+        if not isinstance(value, str):
             raise bad(self.at(names[0]), "must be a string")
-        if value is not None and len(value) > most:
+        if len(value) > most:
             raise bad(self.at(names[0]), f"must be at most {most} characters")
         return value
 

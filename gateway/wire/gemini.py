@@ -5,6 +5,7 @@ Served as `v1` and `v1beta`, under `/gemini` and at the root: google-genai 3 ask
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from gateway.errors import GatewayError, NotFound
 from gateway.model import (
     Blob,
     Call,
+    Chosen,
     Citation,
     Event,
     Finished,
@@ -23,6 +25,7 @@ from gateway.model import (
     Reply,
     RequestHead,
     Role,
+    StoredFile,
     Text,
     TextDelta,
     Thought,
@@ -71,6 +74,8 @@ _FINISH = {
     FinishReason.TOOLS: "STOP",
 }
 EXTENDED_BUDGET = 8192
+# The URI or the name of a file that was uploaded here.
+_STORED = re.compile(r"(?:https?://[^/\s]{1,300})?(?:/gemini)?/?(?:v1(?:beta)?/)?files/([a-z0-9]{1,64})", re.ASCII)
 
 
 def asks_gemini(head: RequestHead) -> bool:
@@ -83,6 +88,7 @@ def _routes() -> tuple[Route, ...]:
     for prefix in ("/gemini/v1beta", "/gemini/v1", "/v1beta", "/v1"):
         claims = asks_gemini if prefix == "/v1" else anyone
         routes += [
+            Route("POST", prefix + "/models/{model:[^:]*}:countTokens", "count", "countTokens"),
             Route("POST", prefix + "/models/{model:[^:]*}:{action:[^:]*}", "generate", prefix),
             Route("GET", prefix + "/models", "models", claims=claims),
             Route("GET", prefix + "/models/{model}", "model", claims=claims),
@@ -97,10 +103,12 @@ class Gemini:
     routes: tuple[Route, ...] = _routes()
 
     def decode(self, request: Request) -> Call:
-        action = request.params.get("action", "")
-        if action not in ("generateContent", "streamGenerateContent"):
+        action = request.params.get("action", request.route.action)
+        if action not in ("generateContent", "streamGenerateContent", "countTokens"):
             raise NotFound(f"models has no method {_echo(action)}")
         fields = Fields(request.body)
+        if action == "countTokens":
+            fields = fields.table("generateContentRequest", "generate_content_request") or fields
         config = fields.table("generationConfig", "generation_config") or Fields({}, "generationConfig")
         thinking = config.table("thinkingConfig", "thinking_config")
         tools, others = gemini_tools.tools(fields)
@@ -117,6 +125,7 @@ class Gemini:
             max_tokens=config.whole("maxOutputTokens", "max_output_tokens", low=1, high=10_000_000),
             tools=tools,
             tool_choice=gemini_tools.choice(fields, tools),
+            choices=config.whole("candidateCount", "candidate_count", low=1, high=8) or 1,
             json_answer=gemini_tools.json_answer(config),
             ignored=_ignored(fields, config) + others,
             options={"sse": request.head.query.get("alt") == "sse"},
@@ -129,17 +138,24 @@ class Gemini:
         return b"" if call.options.get("sse") else b"["
 
     def encode_event(self, event: Event, call: Call) -> bytes:
+        index = 0
+        if isinstance(event, Chosen):
+            index, event = event.index, event.event
+            if isinstance(event, Finished):
+                return _framed(call, _answer(call, [{"text": ""}], event.reason, event.usage, index=index))
         match event:
+            case Finished(_, usage) if call.choices > 1:
+                return _framed(call, _answer(call, [{"text": ""}], usage=usage), last=True)
             case TextDelta(text):
-                return _framed(call, _answer(call, [{"text": text}]))
+                return _framed(call, _answer(call, [{"text": text}], index=index))
             case ThoughtDelta(text) if call.show_thoughts:
-                return _framed(call, _answer(call, [{"text": text, "thought": True}]))
+                return _framed(call, _answer(call, [{"text": text, "thought": True}], index=index))
             case ToolCall():
-                return _framed(call, _answer(call, [gemini_tools.part(event)]))
+                return _framed(call, _answer(call, [gemini_tools.part(event)], index=index))
             case ImageReady(image):
                 return _framed(call, _answer(call, [_inline(image)]))
             case Citation():
-                return _framed(call, _answer(call, [{"text": ""}], sources=[event]))
+                return _framed(call, _answer(call, [{"text": ""}], sources=[event], index=index))
             case Finished(reason, usage):
                 return _framed(call, _answer(call, [{"text": ""}], reason, usage), last=True)
             case _:
@@ -152,15 +168,14 @@ class Gemini:
         return _framed(call, _error(error), last=True)
 
     def encode_whole(self, reply: Reply, call: Call) -> bytes:
-        parts: list[dict[str, Any]] = []
-        if reply.thoughts and call.show_thoughts:
-            parts.append({"text": reply.thoughts, "thought": True})
-        if reply.text or not (reply.images or reply.tool_calls or parts):
-            parts.append({"text": reply.text})
-        parts += [gemini_tools.part(one) for one in reply.tool_calls]
-        parts += [_inline(image) for image in reply.images]
-        answer = _answer(call, parts, reply.reason, reply.usage, sources=reply.citations)
-        return sse.dumps(answer)
+        answers = [_whole(one, call, index) for index, one in enumerate(reply.choices or [reply])]
+        answers[0]["candidates"] = [answer["candidates"][0] for answer in answers]
+        answers[0]["usageMetadata"] = _usage(reply.usage)
+        return sse.dumps(answers[0])
+
+    def encode_count(self, tokens: int, call: Call) -> bytes:
+        details = [{"modality": "TEXT", "tokenCount": tokens}]
+        return sse.dumps({"totalTokens": tokens, "promptTokensDetails": details})
 
     def encode_error(self, error: GatewayError) -> bytes:
         return sse.dumps(_error(error))
@@ -220,6 +235,8 @@ def _part(fields: Fields, files: list[Blob], ids: gemini_tools.Ids) -> Part:
         return files[-1]
     if file := fields.table("fileData", "file_data"):
         address = file.text("fileUri", "file_uri", most=100_000_000) or ""
+        if stored := _STORED.fullmatch(address):
+            return StoredFile(stored.group(1), len(files) + 1, file.at("fileUri"))
         files.append(media.from_url(address, len(files) + 1, file.at("fileUri")))
         return files[-1]
     if call := fields.table("functionCall", "function_call"):
@@ -245,8 +262,6 @@ def _ignored(fields: Fields, config: Fields) -> tuple[str, ...]:
     config.number("temperature", low=0, high=2)
     config.number("topP", "top_p", low=0, high=1)
     config.number("topK", "top_k", low=0)
-    if (count := config.whole("candidateCount", "candidate_count", low=1, high=8)) and count > 1:
-        raise bad("generationConfig.candidateCount", "must be 1: the Gemini web gives one answer a question")
     snake = {name: "".join("_" + c.lower() if c.isupper() else c for c in name) for name in IGNORED}
     found = [name for name in IGNORED if config.get(name, snake[name]) is not None]
     if fields.items("safetySettings", "safety_settings"):
@@ -268,6 +283,17 @@ def _page(query: Mapping[str, str], count: int) -> tuple[int, int]:
 # --- writing ------------------------------------------------------------------------------------------------------
 
 
+def _whole(reply: Reply, call: Call, index: int) -> dict[str, Any]:
+    parts: list[dict[str, Any]] = []
+    if reply.thoughts and call.show_thoughts:
+        parts.append({"text": reply.thoughts, "thought": True})
+    if reply.text or not (reply.images or reply.tool_calls or parts):
+        parts.append({"text": reply.text})
+    parts += [gemini_tools.part(one) for one in reply.tool_calls]
+    parts += [_inline(image) for image in reply.images]
+    return _answer(call, parts, reply.reason, reply.usage, sources=reply.citations, index=index)
+
+
 def _answer(
     call: Call,
     parts: list[dict[str, Any]],
@@ -275,8 +301,9 @@ def _answer(
     usage: Usage | None = None,
     *,
     sources: Sequence[Citation] = (),
+    index: int = 0,
 ) -> dict[str, Any]:
-    candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "index": 0}
+    candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "index": index}
     answer: dict[str, Any] = {"candidates": [candidate]}
     if reason is not None:
         candidate["finishReason"] = _FINISH[reason]
@@ -333,7 +360,7 @@ def _card(card: ModelCard) -> dict[str, Any]:
         "description": f"{card.title}, served from a Gemini web account",
         "inputTokenLimit": card.window,
         "outputTokenLimit": 65_536,
-        "supportedGenerationMethods": ["generateContent"],
+        "supportedGenerationMethods": ["generateContent", "countTokens"],
     }
 
 

@@ -11,13 +11,23 @@ from gateway.wire.fields import Fields, bad
 from gateway.wire.openai_tools import NO_ARGUMENTS, tool_name
 from gateway.wire.openapi_schema import to_json_schema
 
+_GOOGLES = (
+    "googleSearch",
+    "googleSearchRetrieval",
+    "codeExecution",
+    "urlContext",
+    "fileSearch",
+    "googleMaps",
+    "computerUse",
+    "mcpServers",
+)
 JSON_TYPE = "application/json"
 _ENUM_TYPE = "text/x.enum"
 _PLAIN_TYPE = "text/plain"
 
 
 def tools(fields: Fields) -> tuple[tuple[Tool, ...], tuple[str, ...]]:
-    """The functions of `tools`, and the names of Google's own tools in it, which the web has or has not by itself."""
+    """The functions of `tools`, and which of Google's own tools are in it: the web uses its own when it likes."""
     functions: list[Tool] = []
     others: list[str] = []
     single = fields.get("tools")
@@ -25,15 +35,19 @@ def tools(fields: Fields) -> tuple[tuple[Tool, ...], tuple[str, ...]]:
         fields = Fields({"tools": [single]}, fields.path)
     for table in fields.tables("tools"):
         functions += [_function(each) for each in table.tables("functionDeclarations", "function_declarations")]
-        others += [name for name in table.data if name not in ("functionDeclarations", "function_declarations")]
-    return tuple(functions), tuple(f"tools.{name}" for name in others)
+        others += [f"tools.{name}" for name in _GOOGLES if table.get(name, _snake(name)) is not None]
+    return tuple(functions), tuple(dict.fromkeys(others))
+
+
+def _snake(name: str) -> str:
+    return "".join("_" + char.lower() if char.isupper() else char for char in name)
 
 
 def _function(fields: Fields) -> Tool:
     name = tool_name(fields.text("name", most=200), fields.at("name"))
     schema: Mapping[str, Any] = NO_ARGUMENTS
     if plain := fields.table("parametersJsonSchema", "parameters_json_schema"):
-        schema = plain.data
+        schema = to_json_schema(plain.data, fields.at("parametersJsonSchema"))
     elif google := fields.table("parameters"):
         schema = to_json_schema(google.data, fields.at("parameters"))
     if schema.get("type", "object") != "object":
@@ -68,7 +82,8 @@ def json_answer(config: Fields) -> JsonAnswer | None:
     kind = (config.text("responseMimeType", "response_mime_type", most=200) or _PLAIN_TYPE).split(";")[0].strip().lower()
     schema = _schema(config)
     if kind == JSON_TYPE:
-        return JsonAnswer(schema)
+        plain = config.get("responseJsonSchema", "response_json_schema") is not None
+        return JsonAnswer(schema, param=config.at("responseJsonSchema" if plain else "responseSchema"))
     if kind not in (_PLAIN_TYPE, _ENUM_TYPE):
         raise bad(config.at("responseMimeType"), f"must be {_PLAIN_TYPE}, {JSON_TYPE} or {_ENUM_TYPE}")
     if schema is not None and kind == _PLAIN_TYPE:
@@ -78,7 +93,8 @@ def json_answer(config: Fields) -> JsonAnswer | None:
 
 def _schema(config: Fields) -> Mapping[str, Any] | None:
     if plain := config.table("responseJsonSchema", "response_json_schema"):
-        return plain.data
+        # gemini-cli writes Google's types in capitals here too.
+        return to_json_schema(plain.data, config.at("responseJsonSchema"))
     google = config.table("responseSchema", "response_schema")
     return to_json_schema(google.data, config.at("responseSchema")) if google else None
 

@@ -21,6 +21,7 @@ Schema = Mapping[str, Any]
 _MOST_ERRORS = 5
 _MOST_ERROR = 300
 _MOST_SUBSCHEMAS = 20_000
+_MOST_KEPT = 16_000  # bytes of a schema that is kept compiled: clients send the same ones with every call
 _PATTERNS = jsonschema_rs.FancyRegexOptions(backtrack_limit=50_000)
 _FENCED = re.compile(r"(?:\\?[`~]){3,}[ \t]*[\w-]*[ \t]*\n(.*?)(?:\n[ \t]*(?:\\?[`~]){3,}|\Z)", re.DOTALL)
 _START = re.compile(r"[\[{]")
@@ -28,13 +29,14 @@ _START = re.compile(r"[\[{]")
 
 def mistake(schema: Schema) -> str | None:
     """What is wrong with `schema` itself, in words; None for a sound one."""
-    return _mistake(sse.dumps(schema))
+    raw = sse.dumps(schema)
+    return _mistake(raw) if len(raw) <= _MOST_KEPT else _mistake.__wrapped__(raw)
 
 
 def errors(schema: Schema, text: str) -> str | None:
     """Why the JSON `text` does not fit `schema`, in words that quote it; None when it fits. The schema is a sound one."""
     found = []
-    for error in _compiled(sse.dumps(schema)).iter_errors(orjson.loads(text)):
+    for error in _validator(sse.dumps(schema)).iter_errors(orjson.loads(text)):
         where = "/".join(map(str, error.instance_path))
         found.append(f"{where}: {_short(error)}" if where else _short(error))
         if len(found) == _MOST_ERRORS:
@@ -67,18 +69,22 @@ def _candidates(answer: str) -> Iterator[tuple[str, bool]]:
 # --- schemas ------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=256)
 def _mistake(raw: bytes) -> str | None:
     try:
         if (count := _subschemas(orjson.loads(raw))) > _MOST_SUBSCHEMAS:
             return f"its references unfold to {count} schemas; at most {_MOST_SUBSCHEMAS} are taken"
-        _compiled(raw)
+        _validator(raw)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError, RecursionError) as exc:
         return _short(exc)
     return None
 
 
-@lru_cache(maxsize=512)
+def _validator(raw: bytes) -> Any:
+    return _compiled(raw) if len(raw) <= _MOST_KEPT else _compiled.__wrapped__(raw)
+
+
+@lru_cache(maxsize=256)
 def _compiled(raw: bytes) -> Any:
     schema = orjson.loads(raw)
     if not _is_draft(schema.get("$schema")):

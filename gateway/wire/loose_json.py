@@ -14,8 +14,12 @@ MOST_DEPTH = 100
 _SPACE = re.compile(r"[\s\u200b\u200c\u200d\u2060\ufeff]*")
 _STRAIGHT = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
 # Other quotes may stand inside what they enclose: the one counts that a comma, colon or bracket follows.
-_CURLY = re.compile(r"[“”„‟«»]((?:[^\\]|\\.)*?)[“”\"»«](?=\s*(?:[,:}\]]|\Z))", re.DOTALL)
-_SINGLE = re.compile(r"[‘’']((?:[^\\]|\\.)*?)[’'](?=\s*(?:[,:}\]]|\Z))", re.DOTALL)
+_BEHIND = r"(?=\s*(?:[,:}\]]|\Z))"
+_CURLY = re.compile(
+    rf"[“”„‟«»](?:((?:[^\\“”»]|\\.)*)[”»]{_BEHIND}|((?:[^\\]|\\.)*?)[“”\"»«]{_BEHIND})",
+    re.DOTALL,
+)
+_SINGLE = re.compile(rf"[‘’']((?:[^\\]|\\.)*?)[’']{_BEHIND}", re.DOTALL)
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])")
 _WORD = re.compile(r"[A-Za-z_$][\w$-]*")
 _WORDS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
@@ -148,7 +152,8 @@ class _Reader:
         if (match := pattern.match(self._text, self.at)) is None:
             raise NotJson("a string does not end")
         self.at = match.end()
-        text = _ESCAPE.sub(_unescaped, match.group(1))
+        said = next(group for group in match.groups() if group is not None)
+        text = _ESCAPE.sub(_unescaped, said)
         return _SURROGATES.sub(_paired, text)
 
     def _atom(self) -> Any:

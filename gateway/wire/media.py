@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 
-from gateway.model import Blob
+from gateway.model import Blob, Image
 from gateway.wire.fields import bad
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w-]+=[^;,]*)*(;base64)?,", re.ASCII)
@@ -72,6 +72,11 @@ def from_url(url: str, number: int, param: str) -> Blob:
     if match is None or not match.group(2):
         raise bad(param, "is not a base64 data: URL")
     return blob(url[match.end() :], (match.group(1) or "text/plain").lower(), number, param)
+
+
+def markdown(image: Image) -> str:
+    """A picture of an answer as Markdown, for formats that have no place for one: its URL, or itself as a data: URL."""
+    return f"![image]({image.url or f'data:{image.mime};base64,{encode(image.data)}'})"
 
 
 def encode(data: bytes) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -10,11 +10,11 @@ from gateway.errors import GatewayError, InvalidRequest
 from gateway.model import (
     Blob,
     Call,
+    Chosen,
     Citation,
     Event,
     Finished,
     FinishReason,
-    ImageReady,
     Message,
     Part,
     Reply,
@@ -38,6 +38,7 @@ ROLES: dict[str, Role] = {
     "tool": "user",
     "function": "user",
 }
+MOST_CHOICES = 8
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 # Accepted because clients send them by habit; the web has no such thing. Named in x-gateway-ignored.
 IGNORED = (
@@ -73,8 +74,7 @@ class OpenAIChat:
     def decode(self, request: Request) -> Call:
         fields = Fields(request.body)
         messages = _messages(fields)
-        _check_ignored(fields)
-        _refuse_unsupported(fields)
+        _check(fields)
         options = fields.table("stream_options")
         tools = openai_tools.chat_tools(fields)
         effort = fields.word("reasoning_effort", of=EFFORTS)
@@ -92,6 +92,7 @@ class OpenAIChat:
             tools=tools,
             tool_choice=openai_tools.chat_choice(fields, tools),
             parallel_tools=fields.get("parallel_tool_calls") is not False and not fields.get("functions"),
+            choices=fields.whole("n", low=1, high=MOST_CHOICES) or 1,
             json_answer=openai_tools.json_answer(fields.table("response_format")),
             ignored=fields.present(IGNORED),
             options={"older": bool(fields.get("functions")) and not fields.get("tools")},
@@ -101,22 +102,24 @@ class OpenAIChat:
         return sse.CONTENT_TYPE
 
     def encode_start(self, call: Call) -> bytes:
-        return _chunk(call, {"role": "assistant", "content": ""})
+        first = {"role": "assistant", "content": ""}
+        return b"".join(_chunk(call, first, index=index) for index in range(call.choices))
 
     def encode_event(self, event: Event, call: Call) -> bytes:
         match event:
             case TextDelta(text):
                 return _text_chunk(call, b'"content":', text)
-            case ThoughtDelta(text):
-                return _text_chunk(call, b'"reasoning_content":', text) if call.show_thoughts else b""
-            case Finished():
-                return _end(call, event)
-            case ToolCall():
-                return _tool_call(event, call)
-            case Citation():
-                return _chunk(call, {"annotations": [openai.annotation(event)]})
-            case ImageReady():
-                return b""
+            case ThoughtDelta(text) if call.show_thoughts:
+                return _text_chunk(call, b'"reasoning_content":', text)
+            case Chosen(index, Finished(reason)):
+                return _chunk(call, {}, _finish(reason, call), index=index)
+            case Chosen(index, inner):
+                return b"".join(_chunk(call, delta, index=index) for delta in _deltas(inner, call))
+            case Finished() if call.choices > 1:
+                return _total(call, event)
+            case Finished(reason):
+                return _chunk(call, {}, _finish(reason, call)) + _total(call, event)
+        return b"".join(_chunk(call, delta) for delta in _deltas(event, call))
 
     def encode_keep_alive(self, call: Call) -> bytes:
         return sse.COMMENT
@@ -125,21 +128,8 @@ class OpenAIChat:
         return sse.data(openai.error(error)) + sse.DONE
 
     def encode_whole(self, reply: Reply, call: Call) -> bytes:
-        content = None if reply.tool_calls and not reply.text else reply.text
-        message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
-        message["annotations"] = [openai.annotation(citation) for citation in reply.citations]
-        if reply.thoughts and call.show_thoughts:
-            message["reasoning_content"] = reply.thoughts
-        if reply.reason is FinishReason.REFUSED:
-            message["refusal"] = reply.text
-        if reply.tool_calls and call.options.get("older"):
-            message["function_call"] = _function(reply.tool_calls[0])
-        elif reply.tool_calls:
-            message["tool_calls"] = [_whole_call(one) for one in reply.tool_calls]
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(reply.reason, call)}
-        return sse.dumps(
-            _envelope(call, "chat.completion") | {"choices": [choice], "usage": openai.usage(reply.usage)}
-        )
+        choices = [_choice(one, call, index) for index, one in enumerate(reply.choices or [reply])]
+        return sse.dumps(_envelope(call, "chat.completion") | {"choices": choices, "usage": openai.usage(reply.usage)})
 
     def encode_error(self, error: GatewayError) -> bytes:
         return sse.dumps(openai.error(error))
@@ -239,22 +229,28 @@ def _max_tokens(fields: Fields) -> int | None:
     return most if most is not None else older
 
 
-def _check_ignored(fields: Fields) -> None:
-    """What cannot be honoured is still checked: a wrong value is the caller's mistake today or tomorrow."""
-    fields.number("temperature", low=0, high=2)
-    fields.number("top_p", low=0, high=1)
-    fields.number("presence_penalty", low=-2, high=2)
-    fields.number("frequency_penalty", low=-2, high=2)
-    fields.whole("seed", low=-(2**63), high=2**63 - 1)
-    fields.table("logit_bias")
-    fields.table("metadata")
-    fields.text("user")
+# What cannot be honoured is still checked: a wrong value is the caller's mistake today or tomorrow.
+_CHECKS: dict[str, Callable[[Fields], object]] = {
+    "temperature": lambda fields: fields.number("temperature", low=0, high=2),
+    "top_p": lambda fields: fields.number("top_p", low=0, high=1),
+    "presence_penalty": lambda fields: fields.number("presence_penalty", low=-2, high=2),
+    "frequency_penalty": lambda fields: fields.number("frequency_penalty", low=-2, high=2),
+    "seed": lambda fields: fields.whole("seed", low=-(2**63), high=2**63 - 1),
+    "logit_bias": lambda fields: fields.table("logit_bias"),
+    "metadata": lambda fields: fields.table("metadata"),
+    "user": lambda fields: fields.text("user"),
+    "logprobs": lambda fields: _no_probabilities(fields),
+    "top_logprobs": lambda fields: _no_probabilities(fields),
+}
 
 
-def _refuse_unsupported(fields: Fields) -> None:
-    n = fields.whole("n", low=1, high=128)
-    if n is not None and n > 1:
-        raise bad("n", "must be 1: the Gemini web gives one answer a question")
+def _check(fields: Fields) -> None:
+    for name in fields.data:
+        if (check := _CHECKS.get(name)) is not None:
+            check(fields)
+
+
+def _no_probabilities(fields: Fields) -> None:
     if fields.flag("logprobs") or fields.whole("top_logprobs", low=0, high=20):
         raise InvalidRequest("logprobs: the Gemini web reports no probabilities", param="logprobs")
 
@@ -266,8 +262,36 @@ def _envelope(call: Call, kind: str) -> dict[str, Any]:
     return {"id": call.id, "object": kind, "created": call.created, "model": call.served_model or call.model}
 
 
-def _chunk(call: Call, delta: dict[str, Any], finish: str | None = None) -> bytes:
-    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+def _choice(reply: Reply, call: Call, index: int) -> dict[str, Any]:
+    content = None if reply.tool_calls and not reply.text else reply.text
+    message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
+    message["annotations"] = [openai.annotation(citation) for citation in reply.citations]
+    if reply.thoughts and call.show_thoughts:
+        message["reasoning_content"] = reply.thoughts
+    if reply.reason is FinishReason.REFUSED:
+        message["refusal"] = reply.text
+    if reply.tool_calls and call.options.get("older"):
+        message["function_call"] = _function(reply.tool_calls[0])
+    elif reply.tool_calls:
+        message["tool_calls"] = [_whole_call(one) for one in reply.tool_calls]
+    return {"index": index, "message": message, "logprobs": None, "finish_reason": _finish(reply.reason, call)}
+
+
+def _deltas(event: Event, call: Call) -> Iterator[dict[str, Any]]:
+    """What an event adds to the message of its choice."""
+    match event:
+        case TextDelta(text):
+            yield {"content": text}
+        case ThoughtDelta(text) if call.show_thoughts:
+            yield {"reasoning_content": text}
+        case ToolCall():
+            yield from _called(event, call)
+        case Citation():
+            yield {"annotations": [openai.annotation(event)]}
+
+
+def _chunk(call: Call, delta: dict[str, Any], finish: str | None = None, *, index: int = 0) -> bytes:
+    choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
     chunk = _envelope(call, "chat.completion.chunk")
     chunk["choices"] = [choice]
     return sse.data(chunk)
@@ -285,14 +309,17 @@ def _head(id: str, created: int, model: str) -> bytes:
     return b"data: " + sse.dumps(envelope)[:-1] + b',"choices":[{"index":0,"delta":{'
 
 
-def _tool_call(event: ToolCall, call: Call) -> bytes:
-    """A call in two chunks, as the original begins it: who is called, then with what."""
+def _called(event: ToolCall, call: Call) -> Iterator[dict[str, Any]]:
+    """A call in two deltas, as the original begins it: who is called, then with what."""
     function = {"name": event.name, "arguments": ""}
     if call.options.get("older"):
-        return _chunk(call, {"function_call": function}) + _chunk(call, {"function_call": {"arguments": event.arguments}})
+        yield {"function_call": function}
+        yield {"function_call": {"arguments": event.arguments}}
+        return
     first = {"index": event.index, "id": event.id, "type": "function", "function": function}
     rest = {"index": event.index, "function": {"arguments": event.arguments}}
-    return _chunk(call, {"tool_calls": [first]}) + _chunk(call, {"tool_calls": [rest]})
+    yield {"tool_calls": [first]}
+    yield {"tool_calls": [rest]}
 
 
 def _whole_call(call: ToolCall) -> dict[str, Any]:
@@ -308,9 +335,9 @@ def _finish(reason: FinishReason, call: Call) -> str:
     return "function_call" if older else _FINISH[reason]
 
 
-def _end(call: Call, event: Finished) -> bytes:
-    end = _chunk(call, {}, _finish(event.reason, call))
-    if call.include_usage:
-        chunk = _envelope(call, "chat.completion.chunk") | {"choices": [], "usage": openai.usage(event.usage)}
-        end += sse.data(chunk)
-    return end + sse.DONE
+def _total(call: Call, event: Finished) -> bytes:
+    """What closes a stream: the usage, where it was asked for, and the mark of the end."""
+    if not call.include_usage:
+        return sse.DONE
+    chunk = _envelope(call, "chat.completion.chunk") | {"choices": [], "usage": openai.usage(event.usage)}
+    return sse.data(chunk) + sse.DONE

@@ -112,4 +112,5 @@ def named_schema(fields: Fields) -> JsonAnswer:
     if not name:
         raise bad(fields.at("name"), "is required")
     schema = fields.table("schema")
-    return JsonAnswer(schema.data if schema else None, name, strict=fields.flag("strict"))
+    param = fields.at("schema")
+    return JsonAnswer(schema.data if schema else None, name, strict=fields.flag("strict"), param=param)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -9,11 +10,27 @@ import orjson
 CONTENT_TYPE = "text/event-stream"
 DONE = b"data: [DONE]\n\n"
 COMMENT = b": keep-alive\n\n"
+# Characters in a piece: even if each needs six bytes of JSON, a line stays under the 64 kB that clients read.
+MOST_PIECE = 8_000
 
 
 def data(value: Any) -> bytes:
     """`value` as one `data:` event. Lone surrogates (half an emoji) become U+FFFD: JSON in UTF-8 has no place for them."""
     return b"data: " + dumps(value) + b"\n\n"
+
+
+def named(value: dict[str, Any]) -> bytes:
+    """`value` as an event with its `type` as the event's name."""
+    return b"event: " + str(value["type"]).encode() + b"\n" + data(value)
+
+
+def pieces(text: str) -> Iterator[str]:
+    """`text` in pieces that make lines of bearable length; an empty text is one piece."""
+    if len(text) <= MOST_PIECE:
+        yield text
+        return
+    for start in range(0, len(text), MOST_PIECE):
+        yield text[start : start + MOST_PIECE]
 
 
 def dumps(value: Any) -> bytes:

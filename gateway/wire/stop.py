@@ -8,9 +8,9 @@ from gateway.wire import tokens
 
 class Cutter:
     """Feed it deltas; it returns what may go out. Text that may be the beginning of a stop word is held back until the
-    next piece decides. `reason` is None while the answer goes on."""
+    next piece decides. `reason` is None while the answer goes on; `word` is the stop word that ended it, if one did."""
 
-    __slots__ = ("_budget", "_held", "_longest", "_words", "reason")
+    __slots__ = ("_budget", "_held", "_longest", "_words", "reason", "word")
 
     def __init__(self, words: tuple[str, ...], max_tokens: int | None) -> None:
         self._words = words
@@ -18,6 +18,7 @@ class Cutter:
         self._budget = float(max_tokens) if max_tokens is not None else None
         self._held = ""
         self.reason: FinishReason | None = None
+        self.word: str | None = None
 
     def feed(self, text: str) -> str:
         """The part of the answer that may leave now."""
@@ -31,10 +32,11 @@ class Cutter:
         return self._within_budget(held)
 
     def _until_word(self, text: str) -> str:
-        found = [at for word in self._words if (at := text.find(word)) >= 0]
+        found = [(at, word) for word in self._words if (at := text.find(word)) >= 0]
         if found:
+            at, self.word = min(found)
             self.reason, self._held = FinishReason.STOP, ""
-            return text[: min(found)]
+            return text[:at]
         keep = self._held_length(text)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
@@ -52,5 +54,5 @@ class Cutter:
         kept = tokens.prefix_within(text, self._budget)
         self._budget -= tokens.weight(kept)
         if len(kept) < len(text):
-            self.reason, self._held = FinishReason.LENGTH, ""
+            self.reason, self.word, self._held = FinishReason.LENGTH, None, ""
         return kept

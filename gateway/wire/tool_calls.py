@@ -32,7 +32,7 @@ _ONE = "Write at most one block in a message."
 _AUTO = "Call a tool when it helps; when none does, or you have what you need, answer in plain words without a block."
 _REQUIRED = "You must call a tool in this message: an answer without a block is not taken."
 _ONLY = "You must call {names} in this message: an answer without such a block is not taken."
-_REMINDER = "(A tool is called by a ```tool_call block, as described above.)"
+_REMINDER = "(A tool is called by a block, as described above.)"
 _NONE = "Calling tools is switched off for this message: answer in words, without any `tool_call` block."
 # Reading on for a later closing fence after so many that did not end a call would make a hostile answer quadratic.
 _MOST_CLOSINGS = 8

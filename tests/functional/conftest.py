@@ -14,13 +14,12 @@ import pytest
 
 from config.settings import Settings
 from gateway.app import Running, running
+from gateway.reference import PLUGINS
 from gateway.simulator import Account, Simulator, Site
 from gateway.testing import Client
 from gateway.upstream.gemini_web import GeminiWeb
 
 ROOT = Path(__file__).parent.parent.parent
-PLUGINS = ["metrics", "access_log", "api_key", "model_aliases", "rate_limit", "structured_output", "retry"]
-PLUGINS += ["quota_routing", "openai_api", "gemini_api"]
 KEY = "sk-functional"
 
 
@@ -90,7 +89,7 @@ def _table(
     ]
     table: dict[str, Any] = {
         "server": {"port": 0},
-        "gateway": {"plugins": PLUGINS},
+        "gateway": {"plugins": list(PLUGINS)},
         "accounts": accounts,
         "pool": {"guest_proxy": simulator.proxy_url},
         "upstream": {"ca_file": str(simulator.ca_file)},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import statistics
 from pathlib import Path
 
 import aiohttp
@@ -58,27 +59,20 @@ async def test_five_streams_stay_whole_while_a_sixth_fails(launch: Launch, fault
         assert sixth.status != 200 or "error" in sixth.body[-1] or sixth.text
 
 
-async def test_a_caller_who_leaves_frees_the_account_and_the_transfer(launch: Launch) -> None:
+async def test_two_hundred_callers_who_leave_free_the_account_and_the_transfer(launch: Launch) -> None:
     async with launch(settings={"pool": {"max_concurrency": 4}}) as live:
         before = descriptors()
-        for _ in range(25):
-            await asyncio.gather(*(leave_after_first_piece(live) for _ in range(4)))
-            await asyncio.wait_for(until(lambda: live.gateway.pool.views()[0].in_flight == 0), 0.5)
-        aborted = [e for e in live.site.log.generates if e.outcome == "aborted"]
-        await until(lambda: all(e.outcome != "open" for e in live.site.log.generates))
-        assert len(aborted) >= 90
-        reply = await live.client.chat("still here?")
-        assert reply.status == 200
-        assert descriptors() - before < 40
-
-
-async def test_leaving_closes_the_upstream_transfer_within_a_tenth_of_a_second(launch: Launch) -> None:
-    async with launch() as live:
         loop = asyncio.get_running_loop()
-        await leave_after_first_piece(live)
-        left = loop.time()
-        await live.site.log.wait(lambda e: e.outcome == "aborted", timeout_s=5)
-        assert loop.time() - left < 0.1
+        took = []
+        for turn in range(1, 51):
+            await asyncio.gather(*(leave_after_first_piece(live) for _ in range(4)))
+            left = loop.time()
+            await until(lambda: live.gateway.pool.views()[0].in_flight == 0)
+            await until(lambda turn=turn: sum(e.outcome == "aborted" for e in live.site.log.generates) == 4 * turn)
+            took.append(loop.time() - left)
+        assert statistics.median(took) < 0.1
+        assert (await live.client.chat("still here?")).status == 200
+        assert descriptors() - before < 40
 
 
 async def test_leaving_before_the_first_byte_frees_the_account_too(launch: Launch) -> None:

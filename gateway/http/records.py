@@ -1,0 +1,74 @@
+"""Answers that are kept for later requests of the same caller (OpenAI's `store` and `previous_response_id`), in the state
+store. What a record holds is the dialect's affair."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from gateway.errors import NotFound, Overloaded
+from gateway.model import Call, Principal
+from gateway.state.store import StateAway, StateStore
+from gateway.wire.dialect import Dialect, Recording, Route
+
+log = logging.getLogger(__name__)
+DAY_S = 86_400.0
+# A conversation with its pictures. What is larger is answered, and not kept.
+MOST_BYTES = 16_000_000
+_THREAD_FROM = 256_000
+_AWAY = "The store of responses cannot be reached now"
+
+
+class Records:
+    """Keeps records for `days` (0: none at all)."""
+
+    def __init__(self, store: StateStore, days: float) -> None:
+        self._store = store
+        self._seconds = days * DAY_S
+
+    async def recall(self, dialect: Dialect, call: Call) -> Call:
+        """`call` with what it builds upon. Raises PreviousNotFound or NotFound where that is not kept."""
+        if not isinstance(dialect, Recording) or not (needs := dialect.needs(call)):
+            return call
+        records = {id: record for id in sorted(needs) if (record := await self._get(call.principal, id)) is not None}
+        if sum(map(len, records.values())) > _THREAD_FROM:
+            return await asyncio.to_thread(dialect.recall, call, records)
+        return dialect.recall(call, records)
+
+    async def keep(self, dialect: Dialect, call: Call) -> None:
+        """Keep what `dialect` wants kept of an answered call. Never fails: the answer is there already."""
+        if not self._seconds or not isinstance(dialect, Recording):
+            return
+        record = dialect.record(call)
+        if record is None:
+            return
+        if len(record) > MOST_BYTES:
+            log.warning("an answer is too large to be kept: %d bytes", len(record))
+            return
+        try:
+            await self._store.put(_key(call.principal, call.id), record, seconds=self._seconds)
+        except StateAway as exc:
+            log.warning("an answer is not kept: %s", exc)
+
+    async def answer(
+        self, dialect: Recording, route: Route, principal: Principal, id: str, query: Mapping[str, str]
+    ) -> bytes:
+        """The reply to a request about the record `id`. Raises NotFound for one that `principal` has not."""
+        record = await self._get(principal, id)
+        if record is None:
+            raise NotFound(f"Response with id '{id[:80]}' not found.", param="response_id")
+        reply = dialect.encode_record(route.action, id, record, query)
+        if route.action == "delete":
+            await self._store.delete(_key(principal, id))
+        return reply
+
+    async def _get(self, principal: Principal, id: str) -> bytes | None:
+        try:
+            return await self._store.get(_key(principal, id))
+        except StateAway as exc:
+            raise Overloaded(_AWAY, retry_after=5, hint=str(exc)) from exc
+
+
+def _key(principal: Principal, id: str) -> str:
+    return f"answer:{principal.name}:{id[:200]}"

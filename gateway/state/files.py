@@ -1,0 +1,151 @@
+"""Files that callers upload before they ask about them, kept for two days under the state folder. Blocking: call it in a
+thread. Each belongs to one principal, and is nobody else's to see."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+KEPT_S = 48 * 3600.0
+UPLOAD_S = 3600.0
+_ID = re.compile(r"[a-z0-9]{12,40}")
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """What is known of a file. `mime` is the caller's claim; times in seconds since 1970; `sha256` in hex. `size` of an
+    unfinished one is what has arrived."""
+
+    id: str
+    owner: str
+    title: str
+    mime: str
+    size: int
+    created: float
+    finished: bool = False
+    sha256: str = ""
+
+    @property
+    def expires(self) -> float:
+        return self.created + (KEPT_S if self.finished else UPLOAD_S)
+
+
+class FileStore:
+    """The files in `folder` (made when first needed), at most `most_bytes` in all. `clock` gives seconds since 1970."""
+
+    def __init__(self, folder: Path, most_bytes: int, clock: Callable[[], float] = time.time) -> None:
+        self._folder = folder
+        self._most_bytes = most_bytes
+        self._clock = clock
+
+    def begin(self, owner: str, title: str, mime: str) -> FileRecord:
+        """A new file with nothing in it. Its id is a secret: who knows it may upload."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.sweep()
+        record = FileRecord(secrets.token_hex(16), owner, title, mime, 0, self._clock())
+        self._data(record.id).touch(mode=0o600)
+        self._save(record)
+        return record
+
+    def append(self, id: str, data: bytes) -> FileRecord | None:
+        """Add bytes to an unfinished file; None when there is none. Raises OSError when the folder is full."""
+        record = self._load(id)
+        if record is None or record.finished:
+            return None
+        if self.used() + len(data) > self._most_bytes:
+            raise OSError("the folder of uploads is full")
+        with self._data(id).open("ab") as file:
+            file.write(data)
+        return self._save(replace(record, size=record.size + len(data)))
+
+    def finish(self, id: str) -> FileRecord | None:
+        """Nothing more is added from here on; it gets a new name, since its id was known to be writable."""
+        record = self._load(id)
+        if record is None or record.finished:
+            return None
+        with self._data(id).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        done = replace(record, id=secrets.token_hex(6), finished=True, sha256=digest, created=self._clock())
+        self._data(id).rename(self._data(done.id))
+        self._about(id).unlink()
+        return self._save(done)
+
+    def unfinished(self, id: str) -> FileRecord | None:
+        """A file that is being uploaded."""
+        record = self._load(id)
+        return record if record is not None and not record.finished else None
+
+    def find(self, id: str, owner: str) -> FileRecord | None:
+        """A finished file of `owner`."""
+        record = self._load(id)
+        return record if record is not None and record.finished and record.owner == owner else None
+
+    def read(self, id: str, owner: str) -> tuple[FileRecord, bytes] | None:
+        """A finished file of `owner`, with its bytes."""
+        record = self.find(id, owner)
+        return (record, self._data(id).read_bytes()) if record else None
+
+    def all(self, owner: str) -> list[FileRecord]:
+        """The finished files of `owner`, the newest first."""
+        now = self._clock()
+        mine = (record for record in self._records() if record.finished and record.owner == owner)
+        found = [record for record in mine if record.expires > now]
+        return sorted(found, key=lambda record: (-record.created, record.id))
+
+    def delete(self, id: str, owner: str) -> bool:
+        """Forget a file of `owner`; False when there is none."""
+        if self.find(id, owner) is None:
+            return False
+        self._forget(id)
+        return True
+
+    def used(self) -> int:
+        """Bytes of all files."""
+        return sum(file.stat().st_size for file in self._folder.glob("*.data")) if self._folder.is_dir() else 0
+
+    def sweep(self) -> None:
+        """Forget what has expired."""
+        for record in self._records():
+            if record.expires <= self._clock():
+                self._forget(record.id)
+
+    # --- on disk --------------------------------------------------------------------------------------------------
+
+    def _data(self, id: str) -> Path:
+        return self._folder / f"{id}.data"
+
+    def _about(self, id: str) -> Path:
+        return self._folder / f"{id}.json"
+
+    def _records(self) -> Iterator[FileRecord]:
+        for file in list(self._folder.glob("*.json")) if self._folder.is_dir() else ():
+            if (record := self._load(file.stem, expired=True)) is not None:
+                yield record
+
+    def _load(self, id: str, *, expired: bool = False) -> FileRecord | None:
+        if not _ID.fullmatch(id):
+            return None
+        try:
+            record = FileRecord(**json.loads(self._about(id).read_text("utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+        return record if expired or record.expires > self._clock() else None
+
+    def _save(self, record: FileRecord) -> FileRecord:
+        fresh = self._about(record.id).with_suffix(".new")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(asdict(record), file)
+        fresh.replace(self._about(record.id))
+        return record
+
+    def _forget(self, id: str) -> None:
+        self._about(id).unlink(missing_ok=True)
+        self._data(id).unlink(missing_ok=True)
