@@ -30,6 +30,7 @@ PLUGINS = (
     "gemini_api",
     "anthropic_api",
     "watermark_removal",
+    "local_media",
 )
 _INTRO = """\
 # The gateway's configuration. Every setting is here with its default; remove a `#` to change it.

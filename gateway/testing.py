@@ -35,6 +35,7 @@ from gateway.wire.dialect import Dialect
 from gateway.wire.gemini import Gemini
 from gateway.wire.openai_chat import OpenAIChat
 from gateway.wire.openai_completions import OpenAICompletions
+from gateway.wire.openai_images import OpenAIImages
 from gateway.wire.openai_responses import OpenAIResponses
 from gateway.wire.simple import Simple
 
@@ -136,6 +137,7 @@ class _Dialects:
             OpenAIChat(),
             OpenAIResponses(),
             OpenAICompletions(),
+            OpenAIImages(),
             Simple(),
             Gemini(),
             Anthropic(),
