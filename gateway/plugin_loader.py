@@ -68,6 +68,11 @@ def load(settings: Settings, root: Path) -> list[LoadedPlugin]:
     return loaded
 
 
+def shipped(name: str) -> ModuleType:
+    """The module of a plugin of the tree, whether it is enabled or not."""
+    return _import(name, SHIPPED / f"{name}.py")
+
+
 def from_instances(plugins: Iterable[tuple[str, Any]]) -> list[LoadedPlugin]:
     """Plugins that exist already (tests of plugin authors), checked like those of a file. Raises ConfigError."""
     return [LoadedPlugin(name, "<given>", plugin, None, _checked(name, plugin)) for name, plugin in plugins]
