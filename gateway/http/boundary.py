@@ -49,6 +49,9 @@ _RESTART_S = 5.0
 # A block of a body that holds nothing else is part of a media string, and is not measured against max_json_mb.
 _BLOCK = 2048
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=_\\-]*")
+_CORS_EXPOSE = (
+    "x-request-id, x-gateway-model, x-gateway-ignored, x-gateway-warnings, x-gateway-pictures, retry-after"
+)
 _CORS_ALLOW = "authorization, content-type, x-api-key, x-goog-api-key, anthropic-version, x-goog-api-client"
 
 
@@ -166,7 +169,7 @@ class Boundary:
             headers["x-request-id"] = headers["request-id"] = request[REQUEST_ID]  # OpenAI's name, Anthropic's name
         if self._server.cors_origins and (origin := request.headers.get("Origin")) and self._may_read(origin, request):
             headers["Access-Control-Allow-Origin"] = origin
-            headers["Access-Control-Expose-Headers"] = "x-request-id, x-gateway-model, x-gateway-ignored, retry-after"
+            headers["Access-Control-Expose-Headers"] = _CORS_EXPOSE
             headers["Vary"] = "Origin"
 
     def _may_read(self, origin: str, request: web.Request) -> bool:

@@ -188,7 +188,8 @@ def _picture(item: Any, number: int, path: str, *, mask: bool = False) -> Blob |
 
 def _datum(image: Image, call: Call) -> dict[str, Any]:
     datum: dict[str, Any] = {"url": image.url} if image.url else {"b64_json": media.json_base64(image.data)}
-    return datum | {"revised_prompt": call.messages[-1].text, "gateway": pictures.facts(image)}
+    prompt = call.messages[-1].text if call.messages else ""
+    return datum | {"revised_prompt": prompt, "gateway": pictures.facts(image)}
 
 
 def _references(reply: Reply) -> list[Any]:

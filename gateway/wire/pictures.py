@@ -21,8 +21,8 @@ _PIECE = 48_000
 
 
 def size_and_aspect(value: str | None, param: str) -> tuple[PictureSize | None, str | None]:
-    """What `size` asks for: "auto", "1K", "2K", "4K" or WIDTHxHEIGHT in pixels, of which the ratio is asked for, and the
-    least size that has as many. Raises InvalidRequest."""
+    """What `size` asks for: "auto", "1K", "2K", "4K" or WIDTHxHEIGHT in pixels, which is a ratio and the size of the web
+    that comes near. Raises InvalidRequest."""
     if value is None or value == "auto":
         return None, None
     if value.upper() in SIZES:
