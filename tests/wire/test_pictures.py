@@ -28,7 +28,7 @@ CALL = Call("id", 0, "x", model="m")
         ("4096x4096", ("4K", "1:1")), ("2560x1080", ("2K", "21:9")), ("300x250", ("1K", "5:4")),
     ],
 )  # fmt: skip
-def test_a_size_is_a_ratio_and_the_size_of_the_web_that_comes_near(size: str | None, wanted: tuple[str | None, str | None]) -> None:
+def test_a_size_is_a_ratio_and_a_size_of_the_web(size: str | None, wanted: tuple[str | None, str | None]) -> None:
     assert pictures.size_and_aspect(size, "size") == wanted
 
 
