@@ -33,6 +33,7 @@ from gateway.upstream.protocol import Offer, Profile, UpstreamAccount
 from gateway.wire.anthropic import Anthropic
 from gateway.wire.dialect import Dialect
 from gateway.wire.gemini import Gemini
+from gateway.wire.gemini_predict import GeminiPredict
 from gateway.wire.openai_chat import OpenAIChat
 from gateway.wire.openai_completions import OpenAICompletions
 from gateway.wire.openai_images import OpenAIImages
@@ -140,6 +141,7 @@ class _Dialects:
             OpenAIImages(),
             Simple(),
             Gemini(),
+            GeminiPredict(),
             Anthropic(),
         )
         for dialect in shipped:
