@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 from gateway.errors import ContentRefused, UpstreamUnavailable
-from gateway.hookspecs import hookimpl
-from gateway.model import Call, Image, ImageReady
+from gateway.hookspecs import Generate, hookimpl
+from gateway.model import Call, Event, Image, ImageReady, Outcome
 from gateway.testing import Client, Script, make_client
 
 PICTURE = ImageReady(Image(b"\x89PNG\r\n\x1a\n", "image/png", 1024, 1024))
@@ -40,6 +41,26 @@ class Broken:
     @hookimpl
     async def store_image(self, image: Image, call: Call) -> str | None:
         raise RuntimeError("no")
+
+
+class Watcher:
+    """Tells when `wanted` generations have begun, and when a request is over."""
+
+    def __init__(self, wanted: int) -> None:
+        self._left = wanted
+        self.begun, self.over = asyncio.Event(), asyncio.Event()
+
+    @hookimpl
+    async def wrap_generate(self, call: Call, generate: Generate) -> AsyncIterator[Event]:
+        self._left -= 1
+        if self._left == 0:
+            self.begun.set()
+        async for event in generate(call):
+            yield event
+
+    @hookimpl
+    async def call_finished(self, call: Call, outcome: Outcome) -> None:
+        self.over.set()
 
 
 class Store:
@@ -85,11 +106,10 @@ async def test_nothing_is_stored_where_bytes_are_wanted() -> None:
 
 
 async def test_several_pictures_are_made_at_the_same_time() -> None:
-    gate = asyncio.Event()
-    async with make_client(script=[Script(gate, PICTURE)], accounts=3) as client:
+    gate, watcher = asyncio.Event(), Watcher(3)
+    async with make_client(plugins=[("watcher", watcher)], script=[Script(gate, PICTURE)], accounts=3) as client:
         asked = asyncio.create_task(ask(client, n=3))
-        while len(client.upstream.asked) < 3:
-            await asyncio.sleep(0)
+        await watcher.begun.wait()
         gate.set()
         status, body = await asked
         assert status == 200 and len(body["data"]) == 3
@@ -97,14 +117,12 @@ async def test_several_pictures_are_made_at_the_same_time() -> None:
 
 
 async def test_a_caller_who_leaves_ends_all_of_them() -> None:
-    never = asyncio.Event()
-    async with make_client(script=[Script(never, PICTURE)], accounts=3) as client:
+    never, watcher = asyncio.Event(), Watcher(3)
+    async with make_client(plugins=[("watcher", watcher)], script=[Script(never, PICTURE)], accounts=3) as client:
         asked = asyncio.create_task(ask(client, n=3))
-        while len(client.upstream.asked) < 3:
-            await asyncio.sleep(0)
+        await watcher.begun.wait()
         asked.cancel()
-        while client.upstream.closed < 3:
-            await asyncio.sleep(0)
+        await watcher.over.wait()
         assert sum(view.in_flight for view in client.gateway.pool.views()) == 0
 
 
@@ -133,13 +151,13 @@ async def test_a_picture_model_may_answer_with_words_in_a_chat() -> None:
 
 
 async def test_too_many_large_requests_at_once_are_told_to_come_back() -> None:
-    gate = asyncio.Event()
+    gate, watcher = asyncio.Event(), Watcher(1)
     settings = {"server": {"max_held_mb": 1.5}}
-    async with make_client(script=[Script(gate, "ok")], settings=settings) as client:
+    plugins = [("watcher", watcher)]
+    async with make_client(plugins=plugins, script=[Script(gate, "ok")], settings=settings) as client:
         large = "x" * 1_020_000
         first = asyncio.create_task(client.chat(large))
-        while not client.upstream.asked:
-            await asyncio.sleep(0)
+        await watcher.begun.wait()
         second = await client.chat(large)
         assert (second.status, second.headers["Retry-After"]) == (503, "5")
         gate.set()

@@ -291,8 +291,9 @@ class ReplyReader:
         """The stream has ended."""
         return self._absorb(self._frames.finish())
 
-    def recovered(self, text: str, thoughts: str) -> None:
+    def recovered(self, text: str, thoughts: str, pictures: tuple[Drawn, ...] = ()) -> None:
         """The library read the whole answer from the chat's history, already unescaped."""
+        self.pictures = self.pictures or pictures
         self._candidate = ["", [html.escape(text, quote=False)]] + [None] * 35 + [[[html.escape(thoughts, quote=False)]]]
         self._changed = self.complete = True
 

@@ -126,6 +126,15 @@ async def test_a_picture_that_cannot_be_had_at_all_is_made_anew_and_then_an_erro
         assert raised.value.status_code == 502
 
 
+@pytest.mark.parametrize("fault", ["truncate", "no_completion", "garbage_frame", "1096", "dribble"])
+async def test_an_answer_that_was_cut_is_read_from_the_chat_with_its_picture(launch: Launch, fault: str) -> None:
+    async with launch() as live, client_of(live) as client:
+        live.site.fault("a", "generate", Fault(fault))
+        reply = await client.images.generate(model=PRO_2K, prompt=DRAW)
+        assert reply.data is not None and decoded(reply.data[0]).size == (2816, 1536)
+        assert len(live.site.log.generates) == 1
+
+
 async def test_words_instead_of_a_picture_are_asked_again_and_then_quoted(launch: Launch) -> None:
     async with launch() as live, client_of(live) as client:
         with pytest.raises(openai.BadRequestError, match="I can't draw real people") as raised:

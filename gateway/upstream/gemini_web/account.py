@@ -36,7 +36,7 @@ from gateway.errors import (
 from gateway.model import Blob, Call, Event, Finished, Image, ImageReady
 from gateway.upstream.gemini_web.client import Client, Deadlines, Tokens, current_reader
 from gateway.upstream.gemini_web.faults import BLOCK_SECONDS, CAPTCHA, translated
-from gateway.upstream.gemini_web.pictures import MOST_BYTES, Download, Place
+from gateway.upstream.gemini_web.pictures import MOST_BYTES, Download, Place, drawn_in
 from gateway.upstream.gemini_web.session import Session, transfers
 from gateway.upstream.packing import pack
 from gateway.upstream.protocol import Offer, Profile, find_offer, public_name
@@ -191,7 +191,7 @@ class WebAccount:
             async with aclosing(outputs):
                 async for output in outputs:
                     if output.text:  # ours carry none: this one was read back from the chat's history
-                        reader.recovered(output.text, output.thoughts or "")
+                        reader.recovered(output.text, output.thoughts or "", drawn_in(output))
                     deadlines.alive(complete=reader.complete)
                     if call.served_model is None and (reader.served_id or reader.served_name):
                         await self._note_model(call, offer, reader, passed=passed)

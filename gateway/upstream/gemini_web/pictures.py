@@ -20,7 +20,7 @@ import orjson
 from curl_cffi.requests.exceptions import RequestException
 from gemini_webapi import exceptions as library_errors
 from gemini_webapi.constants import GRPC, Headers
-from gemini_webapi.types import RPCData
+from gemini_webapi.types import ModelOutput, RPCData
 
 from gateway.errors import GatewayError, UpstreamChanged, UpstreamUnavailable
 from gateway.imaging import BadPicture, measure
@@ -123,6 +123,12 @@ class Download:
                 return data
             url = following
         raise UpstreamChanged("Gemini's download leads in circles")
+
+
+def drawn_in(output: ModelOutput) -> tuple[Drawn, ...]:
+    """The pictures of an answer that the library read from the chat's history; it keeps no token of them."""
+    found = output.candidates[output.chosen].generated_images
+    return tuple(Drawn(image.url, image.image_id) for image in found)
 
 
 def _request(picture: Drawn, place: Place, mode: int) -> list[Any]:
