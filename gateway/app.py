@@ -33,12 +33,16 @@ from gateway.hookspecs import Services
 from gateway.http.accounts import AccountsApi
 from gateway.http.admin import Admin
 from gateway.http.boundary import Boundary, expect_later, is_loopback
+from gateway.http.fetch import Fetcher
 from gateway.http.front import Front, Stage
 from gateway.http.gemini_files import GeminiFiles
 from gateway.http.handlers import Choice, Handlers
+from gateway.http.incoming import Incoming
 from gateway.http.records import Records
 from gateway.http.stored_files import StoredFiles
+from gateway.imaging import Easel
 from gateway.model import AccountChange, AccountView, Call
+from gateway.pictures import Finisher
 from gateway.plugin_loader import LoadedPlugin
 from gateway.state.files import FileStore
 from gateway.state.memory import MemoryStore
@@ -225,8 +229,14 @@ class Running:
             backend.users += 1
             stack.push_async_callback(backend.release)
             await stack.enter_async_context(hooks.lifespan(self._services(settings, hooks, backend.pool)))
+            easel, fetcher = Easel(settings.pictures.threads), Fetcher(settings.server)
+            stack.callback(easel.close)
+            stack.push_async_callback(fetcher.close)
+            pool = backend.pool
             app, boundary = _application(
                 settings,
+                Calls(hooks, pool.generate, pool.find_model, Finisher(hooks, settings.pictures, easel)),
+                Incoming(fetcher, easel, settings.pictures),
                 hooks,
                 backend,
                 self._store,
@@ -357,6 +367,8 @@ def state_store(settings: Settings) -> StateStore:
 
 def _application(
     settings: Settings,
+    calls: Calls,
+    incoming: Incoming,
     hooks: Hooks,
     backend: Backend,
     store: StateStore,
@@ -380,11 +392,12 @@ def _application(
     local = is_loopback(server.host)
     handlers = Handlers(
         hooks,
-        Calls(hooks, pool.generate, pool.check_model),
+        calls,
         boundary,
         server,
         Records(store, settings.state.keep_responses_days),
         stored=StoredFiles(files),
+        incoming=incoming,
         cards=pool.cards,
         anonymous=local or server.allow_anonymous,
         simulated=simulated,
