@@ -26,6 +26,7 @@ from gateway.accounts.shelf import Files, Shared
 from gateway.allocator import trim_for_ever
 from gateway.application import Parts, admin_key, application
 from gateway.background import settle, spawn
+from gateway.calls import Calls
 from gateway.clock import steady
 from gateway.console.console import Console
 from gateway.console.journal import Journal
@@ -34,9 +35,13 @@ from gateway.first_keys import state_dir, with_keys
 from gateway.hooks import Hooks
 from gateway.hookspecs import Services
 from gateway.http.boundary import Boundary, is_loopback
+from gateway.http.fetch import Fetcher
 from gateway.http.front import Front, Stage
+from gateway.http.incoming import Incoming
 from gateway.http.session import Sessions
+from gateway.imaging import Easel
 from gateway.model import AccountChange, AccountView, Call
+from gateway.pictures import Finisher
 from gateway.plugin_loader import LoadedPlugin
 from gateway.state.files import FileStore
 from gateway.state.keys import book_of
@@ -239,10 +244,16 @@ class Running:
             backend.users += 1
             stack.push_async_callback(backend.release)
             await stack.enter_async_context(hooks.lifespan(self._services(settings, hooks, backend.pool)))
+            easel, fetcher = Easel(settings.pictures.threads), Fetcher(settings.server)
+            stack.callback(easel.close)
+            stack.push_async_callback(fetcher.close)
+            pool = backend.pool
             parts = Parts(
                 settings=settings,
+                calls=Calls(hooks, pool.generate, pool.find_model, Finisher(hooks, settings.pictures, easel)),
+                incoming=Incoming(fetcher, easel, settings.pictures),
                 hooks=hooks,
-                pool=backend.pool,
+                pool=pool,
                 keeper=backend.keeper,
                 enrolment=backend.enrolment,
                 store=self._store,

@@ -21,6 +21,7 @@ from gateway.http.admin import Admin
 from gateway.http.boundary import Boundary, expect_later, is_loopback
 from gateway.http.gemini_files import GeminiFiles
 from gateway.http.handlers import Choice, Handlers, head_of
+from gateway.http.incoming import Incoming
 from gateway.http.openapi import document as describe_accounts
 from gateway.http.records import Records
 from gateway.http.session import SessionApi, Sessions
@@ -37,6 +38,8 @@ class Parts:
     """What stands behind the addresses. `routes` are those that plugins bring; `reload` reads the settings again."""
 
     settings: Settings
+    calls: Calls
+    incoming: Incoming
     hooks: Hooks
     pool: Pool
     keeper: Keeper
@@ -89,15 +92,16 @@ def _dialect_by_path(parts: Parts) -> Callable[[str], Dialect]:
 
 
 def _handlers(parts: Parts, boundary: Boundary) -> Handlers:
-    server, pool = parts.settings.server, parts.pool
+    server = parts.settings.server
     return Handlers(
         parts.hooks,
-        Calls(parts.hooks, pool.generate, pool.check_model),
+        parts.calls,
         boundary,
         server,
         Records(parts.store, parts.settings.state.keep_responses_days),
         stored=StoredFiles(parts.files),
-        cards=pool.cards,
+        incoming=parts.incoming,
+        cards=parts.pool.cards,
         anonymous=is_loopback(server.host) or server.allow_anonymous,
         simulated=parts.simulated,
     )

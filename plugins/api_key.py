@@ -22,6 +22,8 @@ from gateway.model import Principal, RequestHead
 from gateway.state.keys import FRESH_S, KeyBook, StoredKey
 from gateway.state.store import StateAway
 
+# Dialects whose callers may put their key into the query.
+_GEMINI = ("gemini", "gemini_predict")
 _MOST_FAILURES, _FAILURE_SPAN_S, _MOST_PEERS = 30, 60.0, 10_000
 
 
@@ -133,7 +135,7 @@ def _credentials(head: RequestHead) -> Iterator[str]:
     for name in ("x-api-key", "x-goog-api-key"):
         if (credential := head.headers.get(name, "")) or name in head.headers:
             yield credential
-    if head.dialect == "gemini" and "key" in head.query:
+    if head.dialect in _GEMINI and "key" in head.query:
         yield head.query["key"]
 
 
