@@ -30,7 +30,7 @@ def _plugin(plugin: LoadedPlugin, hooks: Hooks, origins: Mapping[str, str]) -> d
         errors = hooks.errors[plugin.name, name]
         measured.append({"hook": name, "calls": int(calls), "seconds": round(seconds, 6), "errors": errors})
     settings = list(_fields(plugin.settings, f"plugins.{plugin.name}", origins)) if plugin.settings is not None else []
-    about = (type(plugin.instance).__doc__ or _module_doc(plugin.instance)).strip().split("\n\n")[0]
+    about = (_module_doc(plugin.instance) or type(plugin.instance).__doc__ or "").strip().split("\n\n")[0]
     return {
         "name": plugin.name,
         "source": plugin.source,
