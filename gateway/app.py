@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,18 +19,13 @@ from gateway import plugin_loader
 from gateway.accounts.catalogue import Catalogue
 from gateway.accounts.pool import Pool
 from gateway.allocator import trim_for_ever
+from gateway.application import application, registered
 from gateway.background import settle, spawn
-from gateway.calls import Calls
 from gateway.first_keys import state_dir, with_keys
 from gateway.hooks import Hooks
 from gateway.hookspecs import Services
-from gateway.http.admin import Admin
-from gateway.http.boundary import Boundary, expect_later, is_loopback
+from gateway.http.boundary import Boundary, is_loopback
 from gateway.http.front import Front, Stage
-from gateway.http.gemini_files import GeminiFiles
-from gateway.http.handlers import Choice, Handlers
-from gateway.http.records import Records
-from gateway.http.stored_files import StoredFiles
 from gateway.model import AccountChange
 from gateway.plugin_loader import LoadedPlugin
 from gateway.state.files import FileStore
@@ -39,15 +34,10 @@ from gateway.state.redis import RedisStore
 from gateway.state.store import StateStore
 from gateway.upstream.gemini_web import GeminiWeb
 from gateway.upstream.protocol import Upstream
-from gateway.wire.dialect import Dialect, anyone
-from gateway.wire.openai_chat import OpenAIChat
 
 log = logging.getLogger(__name__)
 # Of all files that callers have uploaded; Google's own limit is 20 GB.
 _MOST_FILE_BYTES = 2_000_000_000
-STATIC = Path(__file__).parent.parent / "static"
-
-
 # What only a restart can change: the front, and what all replicas of this process stand on.
 FIXED = {
     "server": ("host", "port", "workers", "header_timeout_s", "max_connections", "write_stall_s"),
@@ -73,23 +63,27 @@ class Seams:
 
 @dataclass(slots=True, eq=False)
 class Backend:
-    """The accounts and the way to them. Assemblies share it as long as the settings that make it stay the same."""
+    """The accounts and the way to them. Assemblies share it as long as the settings that make it stay the same; the last
+    one to let go closes it."""
 
     settings: Settings
     pool: Pool
-    link: Upstream
+    stack: AsyncExitStack
     users: int = 0
 
     def serves(self, settings: Settings) -> bool:
         """Whether it would come out the same from `settings`."""
         return self.settings.model_dump(exclude=BESIDE_ACCOUNTS) == settings.model_dump(exclude=BESIDE_ACCOUNTS)
 
+    def start(self) -> None:
+        """Begin to sign in. Calls may come before: they wait."""
+        self.pool.start()
+
     async def release(self) -> None:
-        """One user less; the last one closes it."""
+        """One user less."""
         self.users -= 1
         if not self.users:
-            await self.pool.close()
-            await self.link.close()
+            await self.stack.aclose()
 
 
 @dataclass(slots=True, eq=False)
@@ -148,7 +142,7 @@ class Running:
         self._now = await self._assemble(self.settings)
         self._front.show(self._now.stage)
         self.url = await self._front.listen(sockets)
-        self.pool.start()
+        self._now.backend.start()
 
     async def reload(self) -> None:
         """Read the settings again and let them hold for every request from now on; running requests end as they began.
@@ -162,7 +156,7 @@ class Running:
             self._now, self.settings = new, settings
             self._front.show(new.stage)
             if new.backend is not before.backend:
-                new.backend.pool.start()
+                new.backend.start()
             self._retiring.add(task := spawn(self._retire(before), "close what a reload replaced"))
             task.add_done_callback(self._retiring.discard)
             log.info("reloaded: the new settings hold")
@@ -170,7 +164,7 @@ class Running:
     async def drain(self) -> None:
         """Stop in order: say so at /ready, wait for load balancers to notice, accept nothing more, let calls end."""
         server = self.settings.server
-        self.boundary.stopping = True
+        self._front.say_goodbye()
         await asyncio.sleep(server.shutdown_delay_s)
         await self._front.drain(server.shutdown_grace_s)
 
@@ -205,13 +199,13 @@ class Running:
         seams = self._seams
         loaded = plugin_loader.load(settings, self._root) if seams.plugins is None else list(seams.plugins)
         hooks = plugin_loader.bind(loaded, settings.gateway.hook_timeout_s)
-        dialects, routes = _registered(hooks)
+        dialects, routes = registered(hooks)
         async with AsyncExitStack() as stack:
-            backend = self._backend(settings)
+            backend = await self._backend(settings)
             backend.users += 1
             stack.push_async_callback(backend.release)
             await stack.enter_async_context(hooks.lifespan(self._services(settings, hooks, backend.pool)))
-            app, boundary = _application(
+            app, boundary = application(
                 settings,
                 hooks,
                 backend.pool,
@@ -230,20 +224,23 @@ class Running:
             stage = Stage(runner.server, boundary)
             return Assembly(settings, hooks, backend, boundary, stage, stack.pop_all())
 
-    def _backend(self, settings: Settings) -> Backend:
+    async def _backend(self, settings: Settings) -> Backend:
         if self._now is not None and self._now.backend.serves(settings):
             return self._now.backend
         make, simulated = self._seams.upstream, self._seams.simulated
-        link = make(settings, self.state_dir) if make else GeminiWeb(settings, self.state_dir, simulated=simulated)
-        pool = Pool(
-            settings.accounts,
-            link,
-            Catalogue(),
-            settings.pool,
-            strict=settings.gateway.strict_models,
-            changed=self._account_changed,
-        )
-        return Backend(settings, pool, link)
+        async with AsyncExitStack() as stack:
+            link = make(settings, self.state_dir) if make else GeminiWeb(settings, self.state_dir, simulated=simulated)
+            stack.push_async_callback(link.close)
+            pool = Pool(
+                settings.accounts,
+                link,
+                Catalogue(),
+                settings.pool,
+                strict=settings.gateway.strict_models,
+                changed=self._account_changed,
+            )
+            stack.push_async_callback(pool.close)
+            return Backend(settings, pool, stack.pop_all())
 
     def _account_changed(self, change: AccountChange) -> None:
         spawn(self.hooks.account_changed(change), "tell plugins of an account")
@@ -301,91 +298,6 @@ def _refuse_fixed(before: Settings, after: Settings) -> None:
         raise ConfigError(problems)
 
 
-def _registered(hooks: Hooks) -> tuple[list[Dialect], list[tuple[str, str, Callable[..., Any]]]]:
-    try:
-        return hooks.dialects().found, hooks.routes().found
-    except ValueError as exc:
-        raise ConfigError([f"gateway.plugins: {exc}"]) from exc
-
-
 def _store(settings: Settings) -> StateStore:
     state = settings.state
     return MemoryStore() if state.url == "memory://" else RedisStore(state.url, cluster=state.cluster)
-
-
-# --- HTTP ---------------------------------------------------------------------------------------------------------
-
-
-def _application(
-    settings: Settings,
-    hooks: Hooks,
-    pool: Pool,
-    store: StateStore,
-    dialects: Sequence[Dialect],
-    loaded: Sequence[LoadedPlugin],
-    *,
-    files: FileStore,
-    simulated: bool,
-    reload: Callable[[], Awaitable[None]],
-) -> tuple[web.Application, Boundary]:
-    server = settings.server
-    fallback: Dialect = next((d for d in dialects if d.name == "openai"), OpenAIChat())
-    by_name = {dialect.name: dialect for dialect in dialects}
-
-    def dialect_of(path: str) -> Dialect:
-        native = path.startswith(("/gemini/", "/v1beta/", "/upload/")) or (path.startswith("/v1/models/") and ":" in path)
-        name = "gemini" if native else "anthropic" if path.startswith("/v1/messages") else "openai"
-        return by_name.get(name, fallback)
-
-    boundary = Boundary(server, dialect_of)
-    local = is_loopback(server.host)
-    handlers = Handlers(
-        hooks,
-        Calls(hooks, pool.generate, pool.check_model),
-        boundary,
-        server,
-        Records(store, settings.state.keep_responses_days),
-        stored=StoredFiles(files),
-        cards=pool.cards,
-        anonymous=local or server.allow_anonymous,
-        simulated=simulated,
-    )
-    admin = Admin(
-        handlers,
-        boundary,
-        fallback,
-        key=settings.admin.key.get_secret_value() if settings.admin.key else None,
-        is_open=local,
-        accounts=pool.views,
-        why_not_ready=pool.why_not_ready,
-        plugins=[plugin.name for plugin in loaded if not plugin.dormant],
-        simulated=simulated,
-        reload=reload,
-    )
-    app = web.Application(middlewares=[boundary.middleware])
-    app.on_response_prepare.append(boundary.dress)
-    app.add_routes(admin.routes())
-    for method, path, choices in _by_address(dialects):
-        app.router.add_route(method, path, handlers.handler(choices), expect_handler=expect_later)
-    if (gemini := by_name.get("gemini")) is not None:
-        app.add_routes(GeminiFiles(files, handlers, gemini, server).routes())
-    app.router.add_get("/", _page)
-    app.router.add_static("/static", STATIC, show_index=False, follow_symlinks=False)
-    return app, boundary
-
-
-async def _page(request: web.Request) -> web.FileResponse:
-    """The front page. HEAD is answered too: one client sends it, without a key, before anything else."""
-    csp = "default-src 'none'; connect-src 'self'; script-src 'self'; style-src 'self'; frame-ancestors 'none'"
-    return web.FileResponse(STATIC / "index.html", headers={"Content-Security-Policy": csp})
-
-
-def _by_address(dialects: Sequence[Dialect]) -> list[tuple[str, str, list[Choice]]]:
-    """Each address once, with all dialects that serve it: those that claim only some requests first."""
-    found: dict[tuple[str, str], list[Choice]] = {}
-    for dialect in dialects:
-        for route in dialect.routes:
-            found.setdefault((route.method, route.path), []).append((dialect, route))
-    for choices in found.values():
-        choices.sort(key=lambda choice: choice[1].claims is anyone)
-    return [(method, path, choices) for (method, path), choices in found.items()]

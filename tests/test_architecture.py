@@ -30,6 +30,7 @@ ORDER = (
     "gateway.calls",
     "gateway.http",
     "gateway.first_keys",
+    "gateway.application",
     "gateway.app",
     "gateway.logs",
     "gateway.watchdog",
