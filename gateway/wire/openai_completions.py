@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.errors import GatewayError
-from gateway.model import Call, Event, Finished, FinishReason, Message, Reply, Text, TextDelta
+from gateway.model import Call, Chosen, Event, Finished, FinishReason, Message, Reply, Text, TextDelta
 from gateway.wire import openai, sse
 from gateway.wire.dialect import ModelCard, Request, Route
 from gateway.wire.fields import Fields, bad, model_name, stop_words
@@ -19,6 +19,7 @@ UNSERVED = (
     "/v1/audio/transcriptions",
     "/v1/audio/translations",
 )
+MOST_CHOICES = 8
 _FINISH = {
     FinishReason.STOP: "stop",
     FinishReason.LENGTH: "length",
@@ -51,6 +52,7 @@ class OpenAICompletions:
             show_thoughts=False,
             stop=stop_words(fields.get("stop"), "stop", most=4),
             max_tokens=fields.whole("max_tokens", low=1, high=10_000_000),
+            choices=fields.whole("n", low=1, high=MOST_CHOICES) or 1,
             include_usage=options.flag("include_usage") if options else False,
             ignored=_ignored(fields),
             options={"echo": prompt if fields.flag("echo") else ""},
@@ -61,14 +63,20 @@ class OpenAICompletions:
 
     def encode_start(self, call: Call) -> bytes:
         echo = call.options["echo"]
-        return b"".join(_chunk(call, piece) for piece in sse.pieces(echo)) if echo else b""
+        return b"".join(_text(call, echo, index) for index in range(call.choices)) if echo else b""
 
     def encode_event(self, event: Event, call: Call) -> bytes:
         match event:
+            case Chosen(index, TextDelta(text)):
+                return _text(call, text, index)
+            case Chosen(index, Finished(reason)):
+                return _chunk(call, "", index, _FINISH[reason])
             case TextDelta(text):
-                return b"".join(_chunk(call, piece) for piece in sse.pieces(text))
-            case Finished():
-                return _end(call, event)
+                return _text(call, text, 0)
+            case Finished() if call.choices > 1:
+                return _total(call, event)
+            case Finished(reason):
+                return _chunk(call, "", 0, _FINISH[reason]) + _total(call, event)
             case _:
                 return b""
 
@@ -79,8 +87,11 @@ class OpenAICompletions:
         return sse.data(openai.error(error)) + sse.DONE
 
     def encode_whole(self, reply: Reply, call: Call) -> bytes:
-        completion = _completion(call, call.options["echo"] + reply.text, _FINISH[reply.reason])
-        return sse.dumps(completion | {"usage": openai.usage(reply.usage)})
+        echo = call.options["echo"]
+        found = [
+            _choice(echo + one.text, index, _FINISH[one.reason]) for index, one in enumerate(reply.choices or [reply])
+        ]
+        return sse.dumps(_completion(call, found) | {"usage": openai.usage(reply.usage)})
 
     def encode_error(self, error: GatewayError) -> bytes:
         return sse.dumps(openai.error(error))
@@ -110,9 +121,8 @@ def _prompt(fields: Fields) -> str:
 def _refuse_unsupported(fields: Fields) -> None:
     if fields.text("suffix"):
         raise bad("suffix", "is not supported: the Gemini web cannot fill in between texts")
-    for name in ("n", "best_of"):
-        if (fields.whole(name, low=1, high=128) or 1) > 1:
-            raise bad(name, "must be 1: the Gemini web gives one answer a question")
+    if (fields.whole("best_of", low=1, high=20) or 1) > (fields.whole("n", low=1, high=MOST_CHOICES) or 1):
+        raise bad("best_of", "must be at most n: the Gemini web does not say which answer is best")
     if fields.whole("logprobs", low=0, high=5) is not None:
         raise bad("logprobs", "must be absent: the Gemini web reports no probabilities")
 
@@ -126,22 +136,30 @@ def _ignored(fields: Fields) -> tuple[str, ...]:
 # --- writing ------------------------------------------------------------------------------------------------------
 
 
-def _completion(call: Call, text: str, finish: str | None) -> dict[str, Any]:
+def _completion(call: Call, choices: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "id": call.id,
         "object": "text_completion",
         "created": call.created,
         "model": call.served_model or call.model,
-        "choices": [{"text": text, "index": 0, "logprobs": None, "finish_reason": finish}],
+        "choices": choices,
     }
 
 
-def _chunk(call: Call, text: str, finish: str | None = None) -> bytes:
-    return sse.data(_completion(call, text, finish))
+def _choice(text: str, index: int, finish: str | None) -> dict[str, Any]:
+    return {"text": text, "index": index, "logprobs": None, "finish_reason": finish}
 
 
-def _end(call: Call, event: Finished) -> bytes:
-    end = _chunk(call, "", _FINISH[event.reason])
-    if call.include_usage:
-        end += sse.data(_completion(call, "", None) | {"choices": [], "usage": openai.usage(event.usage)})
-    return end + sse.DONE
+def _chunk(call: Call, text: str, index: int, finish: str | None = None) -> bytes:
+    return sse.data(_completion(call, [_choice(text, index, finish)]))
+
+
+def _text(call: Call, text: str, index: int) -> bytes:
+    return b"".join(_chunk(call, piece, index) for piece in sse.pieces(text))
+
+
+def _total(call: Call, event: Finished) -> bytes:
+    """What a stream ends with."""
+    if not call.include_usage:
+        return sse.DONE
+    return sse.data(_completion(call, []) | {"usage": openai.usage(event.usage)}) + sse.DONE

@@ -186,7 +186,7 @@ async def test_stop_words_and_max_tokens_are_enforced_here(launch: Launch) -> No
             last = reply.body[-1] if stream else reply.body
             assert last["choices"][0]["finish_reason"] == "stop"
             reply = await live.client.chat("[[sim chars=4000 frames=50]]", max_tokens=10, stream=stream)
-            assert len(reply.text) == 40
+            assert reply.text == "The quick brown fox jumps over the lazy dog while "  # ten, by a real tokenizer too
             last = reply.body[-1] if stream else reply.body
             assert last["choices"][0]["finish_reason"] == "length"
 

@@ -110,6 +110,13 @@ async def test_legacy_completions_answer_and_stream(launch: Launch) -> None:
         assert (await client.completions.create(model=FLASH, prompt=SAY)).choices[0].text == "hello"
         stream = await client.completions.create(model=FLASH, prompt=SAY, stream=True)
         assert "".join([chunk.choices[0].text async for chunk in stream]) == "hello"
+        two = await client.completions.create(model=FLASH, prompt=SAY, n=2, echo=True)
+        assert [(choice.index, choice.text) for choice in two.choices] == [(0, SAY + "hello"), (1, SAY + "hello")]
+        stream = await client.completions.create(model=FLASH, prompt=SAY, n=2, stream=True)
+        said = ["", ""]
+        async for chunk in stream:
+            said[chunk.choices[0].index] += chunk.choices[0].text
+        assert said == ["hello", "hello"]
 
 
 async def test_what_the_web_has_not_is_a_501(launch: Launch) -> None:

@@ -43,7 +43,7 @@ def test_the_prompt_is_echoed_when_asked_for() -> None:
         ({"prompt": ["one", "two"]}, "prompt"),
         ({"prompt": [1, 2, 3]}, "prompt"),
         ({"suffix": "the end"}, "suffix"),
-        ({"n": 2}, "n"),
+        ({"n": 9}, "n"),
         ({"best_of": 2}, "best_of"),
         ({"logprobs": 1}, "logprobs"),
         ({"max_tokens": 0}, "max_tokens"),
