@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +49,9 @@ def application(
 ) -> tuple[web.Application, Boundary]:
     """The application, not started yet, and its outermost middleware."""
     server = settings.server
-    fallback: Dialect = next((d for d in dialects if d.name == "openai"), OpenAIChat())
     by_name = {dialect.name: dialect for dialect in dialects}
-
-    def dialect_of(path: str) -> Dialect:
-        native = path.startswith(("/gemini/", "/v1beta/", "/upload/")) or (path.startswith("/v1/models/") and ":" in path)
-        name = "gemini" if native else "anthropic" if path.startswith("/v1/messages") else "openai"
-        return by_name.get(name, fallback)
-
-    boundary = Boundary(server, dialect_of)
+    fallback: Dialect = by_name.get("openai", OpenAIChat())
+    boundary = Boundary(server, _dialect_of(by_name, fallback))
     local = is_loopback(server.host)
     handlers = Handlers(
         hooks,
@@ -92,6 +86,17 @@ def application(
     app.router.add_get("/", _page)
     app.router.add_static("/static", STATIC, show_index=False, follow_symlinks=False)
     return app, boundary
+
+
+def _dialect_of(by_name: Mapping[str, Dialect], fallback: Dialect) -> Callable[[str], Dialect]:
+    """Whose errors a path gets, as far as a path alone can tell."""
+
+    def dialect_of(path: str) -> Dialect:
+        native = path.startswith(("/gemini/", "/v1beta/", "/upload/")) or (path.startswith("/v1/models/") and ":" in path)
+        name = "gemini" if native else "anthropic" if path.startswith("/v1/messages") else "openai"
+        return by_name.get(name, fallback)
+
+    return dialect_of
 
 
 async def _page(request: web.Request) -> web.FileResponse:
