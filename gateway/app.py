@@ -5,74 +5,51 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
 from config.loader import ConfigError
 from config.settings import Settings
 from gateway import plugin_loader
-from gateway.accounts import vault
 from gateway.accounts.catalogue import Catalogue
-from gateway.accounts.cookies import CookieStore
 from gateway.accounts.enrolment import Enrolment
 from gateway.accounts.keeping import Keeper
 from gateway.accounts.pool import Pool
-from gateway.accounts.shelf import Files, Shared
 from gateway.allocator import trim_for_ever
+from gateway.application import application, registered
+from gateway.backend import Backend, cookie_store, state_store
 from gateway.background import settle, spawn
 from gateway.calls import Calls
 from gateway.clock import steady
 from gateway.first_keys import state_dir, with_keys
 from gateway.hooks import Hooks
 from gateway.hookspecs import Services
-from gateway.http.accounts import AccountsApi
-from gateway.http.admin import Admin
-from gateway.http.boundary import Boundary, expect_later, is_loopback
+from gateway.http.boundary import Boundary, is_loopback
 from gateway.http.fetch import Fetcher
 from gateway.http.front import Front, Stage
-from gateway.http.gemini_files import GeminiFiles
-from gateway.http.handlers import Choice, Handlers
 from gateway.http.incoming import Incoming
-from gateway.http.records import Records
-from gateway.http.stored_files import StoredFiles
 from gateway.imaging import Easel
 from gateway.model import AccountChange, AccountView, Call
 from gateway.pictures import Finisher
 from gateway.plugin_loader import LoadedPlugin
 from gateway.state.files import FileStore
-from gateway.state.memory import MemoryStore
-from gateway.state.redis import RedisStore
 from gateway.state.store import StateStore
 from gateway.upstream.gemini_web import GeminiWeb
 from gateway.upstream.protocol import Upstream
-from gateway.wire.dialect import Dialect, anyone
-from gateway.wire.openai_chat import OpenAIChat
 
 log = logging.getLogger(__name__)
 # Of all files that callers have uploaded; Google's own limit is 20 GB.
 _MOST_FILE_BYTES = 2_000_000_000
-STATIC = Path(__file__).parent.parent / "static"
-
 
 # What only a restart can change: the front, and what all replicas of this process stand on.
 FIXED = {
     "server": ("host", "port", "workers", "header_timeout_s", "max_connections", "write_stall_s"),
     "state": ("url", "dir", "cluster", "secret"),
 }
-# Settings that say nothing about accounts: when only these change, a reload keeps the pool as it is.
-BESIDE_ACCOUNTS: Any = {
-    "server": True,
-    "admin": True,
-    "plugins": True,
-    "gateway": {"plugins", "plugin_dirs", "reload", "hook_timeout_s"},
-}
-
-
 @dataclass(frozen=True, slots=True)
 class Seams:
     """What tests and the demo put in: another upstream, plugins that exist already, simulated answers."""
@@ -80,30 +57,6 @@ class Seams:
     upstream: Callable[[Settings, Path], Upstream] | None = None
     plugins: Sequence[LoadedPlugin] | None = None
     simulated: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class Backend:
-    """The accounts and the way to them. Assemblies share it as long as the settings that make it stay the same."""
-
-    settings: Settings
-    pool: Pool
-    link: Upstream
-    keeper: Keeper
-    enrolment: Enrolment
-    users: int = 0
-
-    def serves(self, settings: Settings) -> bool:
-        """Whether it would come out the same from `settings`."""
-        return self.settings.model_dump(exclude=BESIDE_ACCOUNTS) == settings.model_dump(exclude=BESIDE_ACCOUNTS)
-
-    async def release(self) -> None:
-        """One user less; the last one closes it."""
-        self.users -= 1
-        if not self.users:
-            await self.keeper.close()
-            await self.pool.close()
-            await self.link.close()
 
 
 @dataclass(slots=True, eq=False)
@@ -188,7 +141,7 @@ class Running:
     async def drain(self) -> None:
         """Stop in order: say so at /ready, wait for load balancers to notice, accept nothing more, let calls end."""
         server = self.settings.server
-        self.boundary.stopping = True
+        self._front.say_goodbye()
         await asyncio.sleep(server.shutdown_delay_s)
         await self._front.drain(server.shutdown_grace_s)
 
@@ -223,7 +176,7 @@ class Running:
         seams = self._seams
         loaded = plugin_loader.load(settings, self._root) if seams.plugins is None else list(seams.plugins)
         hooks = plugin_loader.bind(loaded, settings.gateway.hook_timeout_s)
-        dialects, routes = _registered(hooks)
+        dialects, routes = registered(hooks)
         async with AsyncExitStack() as stack:
             backend = await self._backend(settings)
             backend.users += 1
@@ -233,7 +186,7 @@ class Running:
             stack.callback(easel.close)
             stack.push_async_callback(fetcher.close)
             pool = backend.pool
-            app, boundary = _application(
+            app, boundary = application(
                 settings,
                 Calls(hooks, pool.generate, pool.find_model, Finisher(hooks, settings.pictures, easel)),
                 Incoming(fetcher, easel, settings.pictures),
@@ -332,113 +285,3 @@ def _refuse_fixed(before: Settings, after: Settings) -> None:
     ]
     if problems:
         raise ConfigError(problems)
-
-
-def _registered(hooks: Hooks) -> tuple[list[Dialect], list[tuple[str, str, Callable[..., Any]]]]:
-    try:
-        return hooks.dialects().found, hooks.routes().found
-    except ValueError as exc:
-        raise ConfigError([f"gateway.plugins: {exc}"]) from exc
-
-
-def cookie_store(settings: Settings, folder: Path, store: StateStore) -> CookieStore:
-    """The cookie store of `settings`: in redis where replicas share one, else in files of `folder`. Raises
-    ConfigError."""
-    secret = settings.state.secret
-    try:
-        key = vault.from_secret(secret.get_secret_value()) if secret else vault.from_folder(folder)
-        if settings.state.url != "memory://":
-            return CookieStore(Shared(store), key)
-        files = Files(folder / "cookies")
-        files.sweep()
-    except (OSError, ValueError) as exc:
-        raise ConfigError([f"state.dir: cookies cannot be kept there: {exc}"]) from exc
-    return CookieStore(files, key)
-
-
-def state_store(settings: Settings) -> StateStore:
-    """The state store of `settings`, not opened yet."""
-    state = settings.state
-    return MemoryStore() if state.url == "memory://" else RedisStore(state.url, cluster=state.cluster)
-
-
-# --- HTTP ---------------------------------------------------------------------------------------------------------
-
-
-def _application(
-    settings: Settings,
-    calls: Calls,
-    incoming: Incoming,
-    hooks: Hooks,
-    backend: Backend,
-    store: StateStore,
-    dialects: Sequence[Dialect],
-    loaded: Sequence[LoadedPlugin],
-    *,
-    files: FileStore,
-    simulated: bool,
-    reload: Callable[[], Awaitable[None]],
-) -> tuple[web.Application, Boundary]:
-    server, pool = settings.server, backend.pool
-    fallback: Dialect = next((d for d in dialects if d.name == "openai"), OpenAIChat())
-    by_name = {dialect.name: dialect for dialect in dialects}
-
-    def dialect_of(path: str) -> Dialect:
-        native = path.startswith(("/gemini/", "/v1beta/", "/upload/")) or (path.startswith("/v1/models/") and ":" in path)
-        name = "gemini" if native else "anthropic" if path.startswith("/v1/messages") else "openai"
-        return by_name.get(name, fallback)
-
-    boundary = Boundary(server, dialect_of)
-    local = is_loopback(server.host)
-    handlers = Handlers(
-        hooks,
-        calls,
-        boundary,
-        server,
-        Records(store, settings.state.keep_responses_days),
-        stored=StoredFiles(files),
-        incoming=incoming,
-        cards=pool.cards,
-        anonymous=local or server.allow_anonymous,
-        simulated=simulated,
-    )
-    admin = Admin(
-        handlers,
-        boundary,
-        fallback,
-        key=settings.admin.key.get_secret_value() if settings.admin.key else None,
-        is_open=local,
-        why_not_ready=pool.why_not_ready,
-        plugins=[plugin.name for plugin in loaded if not plugin.dormant],
-        simulated=simulated,
-        reload=reload,
-    )
-    app = web.Application(middlewares=[boundary.middleware])
-    app.on_response_prepare.append(boundary.dress)
-    app.add_routes(admin.routes())
-    accounts = AccountsApi(pool, backend.keeper, backend.enrolment, server, authorise=admin.authorise)
-    app.add_routes(accounts.routes())
-    for method, path, choices in _by_address(dialects):
-        app.router.add_route(method, path, handlers.handler(choices), expect_handler=expect_later)
-    if (gemini := by_name.get("gemini")) is not None:
-        app.add_routes(GeminiFiles(files, handlers, gemini, server).routes())
-    app.router.add_get("/", _page)
-    app.router.add_static("/static", STATIC, show_index=False, follow_symlinks=False)
-    return app, boundary
-
-
-async def _page(request: web.Request) -> web.FileResponse:
-    """The front page. HEAD is answered too: one client sends it, without a key, before anything else."""
-    csp = "default-src 'none'; connect-src 'self'; script-src 'self'; style-src 'self'; frame-ancestors 'none'"
-    return web.FileResponse(STATIC / "index.html", headers={"Content-Security-Policy": csp})
-
-
-def _by_address(dialects: Sequence[Dialect]) -> list[tuple[str, str, list[Choice]]]:
-    """Each address once, with all dialects that serve it: those that claim only some requests first."""
-    found: dict[tuple[str, str], list[Choice]] = {}
-    for dialect in dialects:
-        for route in dialect.routes:
-            found.setdefault((route.method, route.path), []).append((dialect, route))
-    for choices in found.values():
-        choices.sort(key=lambda choice: choice[1].claims is anyone)
-    return [(method, path, choices) for (method, path), choices in found.items()]

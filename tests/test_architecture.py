@@ -33,6 +33,8 @@ ORDER = (
     "gateway.calls",
     "gateway.http",
     "gateway.first_keys",
+    "gateway.backend",
+    "gateway.application",
     "gateway.app",
     "gateway.logs",
     "gateway.watchdog",
