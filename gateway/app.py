@@ -9,22 +9,19 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
 from config.loader import ConfigError
 from config.settings import Settings
 from gateway import plugin_loader
-from gateway.accounts import vault
 from gateway.accounts.catalogue import Catalogue
-from gateway.accounts.cookies import CookieStore
 from gateway.accounts.enrolment import Enrolment
 from gateway.accounts.keeping import Keeper
 from gateway.accounts.pool import Pool
-from gateway.accounts.shelf import Files, Shared
 from gateway.allocator import trim_for_ever
-from gateway.application import Parts, admin_key, application
+from gateway.application import Parts, admin_key, application, registered
+from gateway.backend import Backend, cookie_store, state_store
 from gateway.background import settle, spawn
 from gateway.calls import Calls
 from gateway.clock import steady
@@ -45,32 +42,19 @@ from gateway.pictures import Finisher
 from gateway.plugin_loader import LoadedPlugin
 from gateway.state.files import FileStore
 from gateway.state.keys import book_of
-from gateway.state.memory import MemoryStore
-from gateway.state.redis import RedisStore
 from gateway.state.store import StateStore
 from gateway.upstream.gemini_web import GeminiWeb
 from gateway.upstream.protocol import Upstream
-from gateway.wire.dialect import Dialect
 
 log = logging.getLogger(__name__)
 # Of all files that callers have uploaded; Google's own limit is 20 GB.
 _MOST_FILE_BYTES = 2_000_000_000
-
 
 # What only a restart can change: the front, and what all replicas of this process stand on.
 FIXED = {
     "server": ("host", "port", "workers", "header_timeout_s", "max_connections", "write_stall_s"),
     "state": ("url", "dir", "cluster", "secret"),
 }
-# Settings that say nothing about accounts: when only these change, a reload keeps the pool as it is.
-BESIDE_ACCOUNTS: Any = {
-    "server": True,
-    "admin": True,
-    "plugins": True,
-    "gateway": {"plugins", "plugin_dirs", "reload", "hook_timeout_s"},
-}
-
-
 @dataclass(frozen=True, slots=True)
 class Seams:
     """What tests and the demo put in: another upstream, plugins that exist already, simulated answers."""
@@ -78,30 +62,6 @@ class Seams:
     upstream: Callable[[Settings, Path], Upstream] | None = None
     plugins: Sequence[LoadedPlugin] | None = None
     simulated: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class Backend:
-    """The accounts and the way to them. Assemblies share it as long as the settings that make it stay the same."""
-
-    settings: Settings
-    pool: Pool
-    link: Upstream
-    keeper: Keeper
-    enrolment: Enrolment
-    users: int = 0
-
-    def serves(self, settings: Settings) -> bool:
-        """Whether it would come out the same from `settings`."""
-        return self.settings.model_dump(exclude=BESIDE_ACCOUNTS) == settings.model_dump(exclude=BESIDE_ACCOUNTS)
-
-    async def release(self) -> None:
-        """One user less; the last one closes it."""
-        self.users -= 1
-        if not self.users:
-            await self.keeper.close()
-            await self.pool.close()
-            await self.link.close()
 
 
 @dataclass(slots=True, eq=False)
@@ -201,7 +161,7 @@ class Running:
     async def drain(self) -> None:
         """Stop in order: say so at /ready, wait for load balancers to notice, accept nothing more, let calls end."""
         server = self.settings.server
-        self.boundary.stopping = True
+        self._front.say_goodbye()
         await asyncio.sleep(server.shutdown_delay_s)
         await self._front.drain(server.shutdown_grace_s)
 
@@ -238,7 +198,7 @@ class Running:
         console = Console(settings, self.sessions, loaded, journal=self._journal, originals=self._originals)
         own = plugin_loader.from_instances([("page", console)])
         hooks = plugin_loader.bind([*own, *loaded], settings.gateway.hook_timeout_s)
-        dialects, routes = _registered(hooks)
+        dialects, routes = registered(hooks)
         async with AsyncExitStack() as stack:
             backend = await self._backend(settings)
             backend.users += 1
@@ -253,9 +213,7 @@ class Running:
                 calls=Calls(hooks, pool.generate, pool.find_model, Finisher(hooks, settings.pictures, easel)),
                 incoming=Incoming(fetcher, easel, settings.pictures),
                 hooks=hooks,
-                pool=pool,
-                keeper=backend.keeper,
-                enrolment=backend.enrolment,
+                backend=backend,
                 store=self._store,
                 files=self._files,
                 dialects=dialects,
@@ -353,31 +311,3 @@ def _refuse_fixed(before: Settings, after: Settings) -> None:
     ]
     if problems:
         raise ConfigError(problems)
-
-
-def _registered(hooks: Hooks) -> tuple[list[Dialect], list[tuple[str, str, Callable[..., Any]]]]:
-    try:
-        return hooks.dialects().found, hooks.routes().found
-    except ValueError as exc:
-        raise ConfigError([f"gateway.plugins: {exc}"]) from exc
-
-
-def cookie_store(settings: Settings, folder: Path, store: StateStore) -> CookieStore:
-    """The cookie store of `settings`: in redis where replicas share one, else in files of `folder`. Raises
-    ConfigError."""
-    secret = settings.state.secret
-    try:
-        key = vault.from_secret(secret.get_secret_value()) if secret else vault.from_folder(folder)
-        if settings.state.url != "memory://":
-            return CookieStore(Shared(store), key)
-        files = Files(folder / "cookies")
-        files.sweep()
-    except (OSError, ValueError) as exc:
-        raise ConfigError([f"state.dir: cookies cannot be kept there: {exc}"]) from exc
-    return CookieStore(files, key)
-
-
-def state_store(settings: Settings) -> StateStore:
-    """The state store of `settings`, not opened yet."""
-    state = settings.state
-    return MemoryStore() if state.url == "memory://" else RedisStore(state.url, cluster=state.cluster)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
+from config.loader import ConfigError
 from config.settings import Settings
 from gateway import openapi
-from gateway.accounts.enrolment import Enrolment
-from gateway.accounts.keeping import Keeper
-from gateway.accounts.pool import Pool
+from gateway.backend import Backend
 from gateway.calls import Calls
 from gateway.console.console import Console
 from gateway.console.pages import Pages
@@ -41,9 +41,7 @@ class Parts:
     calls: Calls
     incoming: Incoming
     hooks: Hooks
-    pool: Pool
-    keeper: Keeper
-    enrolment: Enrolment
+    backend: Backend
     store: StateStore
     files: FileStore
     dialects: Sequence[Dialect]
@@ -60,13 +58,23 @@ class Parts:
         return next((dialect for dialect in self.dialects if dialect.name == "openai"), OpenAIChat())
 
 
+def registered(hooks: Hooks) -> tuple[list[Dialect], list[tuple[str, str, Callable[..., Any]]]]:
+    """The wire formats and the plain addresses of all plugins. Raises ConfigError when two are the same."""
+    try:
+        return hooks.dialects().found, hooks.routes().found
+    except ValueError as exc:
+        raise ConfigError([f"gateway.plugins: {exc}"]) from exc
+
+
 def application(parts: Parts) -> tuple[web.Application, Boundary]:
     """The application, and its outermost layer."""
     server = parts.settings.server
     boundary = Boundary(server, _dialect_by_path(parts))
     handlers = _handlers(parts, boundary)
     admin = _admin(parts, handlers, boundary)
-    accounts = AccountsApi(parts.pool, parts.keeper, parts.enrolment, server, authorise=admin.authorise)
+    accounts = AccountsApi(
+        parts.backend.pool, parts.backend.keeper, parts.backend.enrolment, server, authorise=admin.authorise
+    )
     plain = [*_plain(parts, admin, boundary), *_files(parts, handlers)]
     pages = Pages(lambda: openapi.document(parts.dialects, _described(plain), describe_accounts()))
     app = web.Application(middlewares=[boundary.middleware])
@@ -101,7 +109,7 @@ def _handlers(parts: Parts, boundary: Boundary) -> Handlers:
         Records(parts.store, parts.settings.state.keep_responses_days),
         stored=StoredFiles(parts.files),
         incoming=parts.incoming,
-        cards=parts.pool.cards,
+        cards=parts.backend.pool.cards,
         anonymous=is_loopback(server.host) or server.allow_anonymous,
         simulated=parts.simulated,
     )
@@ -115,7 +123,7 @@ def _admin(parts: Parts, handlers: Handlers, boundary: Boundary) -> Admin:
         key=admin_key(parts.settings),
         sessions=parts.sessions,
         is_open=is_loopback(parts.settings.server.host),
-        why_not_ready=parts.pool.why_not_ready,
+        why_not_ready=parts.backend.pool.why_not_ready,
         plugins=[plugin.name for plugin in parts.loaded if not plugin.dormant],
         simulated=parts.simulated,
         reload=parts.reload,
@@ -127,7 +135,7 @@ def _plain(parts: Parts, admin: Admin, boundary: Boundary) -> list[web.RouteDef]
     session = SessionApi(
         parts.sessions, boundary, parts.settings.server, head_of=lambda request: head_of(request, fallback)
     )
-    console = parts.console.routes(admin, boundary, parts.hooks, why_not_ready=parts.pool.why_not_ready)
+    console = parts.console.routes(admin, boundary, parts.hooks, why_not_ready=parts.backend.pool.why_not_ready)
     return [*admin.routes(), *session.routes(), *console, *parts.routes]
 
 
