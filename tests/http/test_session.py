@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.http.session import LINK_S, Sessions
+from gateway.model import RequestHead
 from gateway.state.memory import MemoryStore
 from gateway.testing import Client, make_client
 from plugins.api_key import Plugin as ApiKey
@@ -131,3 +132,17 @@ async def test_without_an_admin_key_the_page_is_open_on_this_machine_but_not_to_
         assert (await client.chat("hi", headers={"x-csrf-token": told["csrf"]})).status == 200
         evil = {"x-csrf-token": told["csrf"], "Origin": "http://evil.example"}
         assert (await client.chat("hi", headers=evil)).status == 401
+
+
+async def test_with_another_admin_key_old_sessions_are_over() -> None:
+    store = MemoryStore()
+    sessions = Sessions(store)
+    sessions.guard("adm-old", is_open=False)
+    cookie, csrf = await sessions.begin(key="adm-old")
+    head = RequestHead("GET", "/", {"Cookie": f"gateway_session_80={cookie}", "Host": "a:80"}, {}, "", "r", "openai")
+    assert await sessions.csrf(head) == csrf
+    sessions.guard("adm-new", is_open=False)
+    assert await sessions.csrf(head) is None
+    again = Sessions(store)
+    again.guard("adm-old", is_open=False)
+    assert await again.csrf(head) == csrf, "replicas and restarts know each other's sessions"
