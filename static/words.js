@@ -56,7 +56,7 @@ const ZH = {
   "Nothing at this address": "地址不存在", "Our own limit": "网关自身限额", "The model refused": "模型拒绝回答", "Usage limit of the account": "账号用量已满", "The account's cookies are dead": "账号 Cookie 失效",
   "Google refuses the account": "Google 拒绝该账号", "Google blocks our address": "Google 封锁了出口地址", "Google failed": "Google 出错", "Google was too slow": "Google 响应超时", "Google answered something new": "Google 的回答无法识别",
   "No account could serve it": "没有可用账号", "Too many calls wait": "排队过多", "The gateway was stopping": "网关正在停止", "The web cannot do this": "网页版不支持", "A plugin failed": "插件出错", "An error of the gateway": "网关内部错误",
-  "The caller left": "调用方离开", "The request was too large": "请求过大", "The request came too slowly": "请求发送过慢",
+  "The caller left": "调用方离开", "No picture came": "没有得到图片", "The earlier response is not kept": "先前的回答已不保存", "The request was too large": "请求过大", "The request came too slowly": "请求发送过慢",
 };
 
 let current = remembered.get("language", (navigator.language ?? "en").toLowerCase().startsWith("zh") ? "zh" : "en");
@@ -99,7 +99,7 @@ const ERRORS = () => ({
   UnknownModel: t("No such model"), NotFound: t("Nothing at this address"), RateLimited: t("Our own limit"), ContentRefused: t("The model refused"), AccountExhausted: t("Usage limit of the account"),
   AccountExpired: t("The account's cookies are dead"), AccountRejected: t("Google refuses the account"), EgressBlocked: t("Google blocks our address"), UpstreamUnavailable: t("Google failed"),
   UpstreamTimeout: t("Google was too slow"), UpstreamChanged: t("Google answered something new"), NoAccount: t("No account could serve it"), Overloaded: t("Too many calls wait"), Stopping: t("The gateway was stopping"),
-  NotSupported: t("The web cannot do this"), PluginFailed: t("A plugin failed"), Internal: t("An error of the gateway"), ClientLeft: t("The caller left"), BodyTooLarge: t("The request was too large"), RequestTimeout: t("The request came too slowly"),
+  NotSupported: t("The web cannot do this"), PluginFailed: t("A plugin failed"), Internal: t("An error of the gateway"), ClientLeft: t("The caller left"), NoPicture: t("No picture came"), PreviousNotFound: t("The earlier response is not kept"), BodyTooLarge: t("The request was too large"), RequestTimeout: t("The request came too slowly"),
 });
 /** An error's class in words. */
 export const errorWord = (error) => ERRORS()[error] ?? error;
