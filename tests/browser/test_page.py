@@ -227,3 +227,12 @@ async def test_the_reference_shows_every_address_and_tries_one(page: Page, live:
     await operation.get_by_role("button").first.click()
     await operation.get_by_role("button", name="Execute").click()
     await expect(operation.locator(".live-responses-table")).to_contain_text(re.compile('"status": *"ok"'))
+
+
+async def test_the_demo_needs_no_key_to_look_and_to_try(page: Page, demo: str) -> None:
+    await page.goto(demo)
+    await expect(page.get_by_text("Ready to serve")).to_be_visible()
+    await expect(page.get_by_role("button", name="Sign out")).to_have_count(0)
+    await go(page, "Playground")
+    answer = await say(page, "hello")
+    await expect(answer.locator(".figures")).to_contain_text("tokens in")
