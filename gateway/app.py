@@ -58,7 +58,7 @@ STATIC = Path(__file__).parent.parent / "static"
 # What only a restart can change: the front, and what all replicas of this process stand on.
 FIXED = {
     "server": ("host", "port", "workers", "header_timeout_s", "max_connections", "write_stall_s"),
-    "state": ("url", "dir", "cluster", "secret"),
+    "state": ("url", "dir", "cluster", "secret", "other_secret"),
 }
 # Settings that say nothing about accounts: when only these change, a reload keeps the pool as it is.
 BESIDE_ACCOUNTS: Any = {
@@ -334,9 +334,10 @@ def _registered(hooks: Hooks) -> tuple[list[Dialect], list[tuple[str, str, Calla
 def cookie_store(settings: Settings, folder: Path, store: StateStore) -> CookieStore:
     """The cookie store of `settings`: in redis where replicas share one, else in files of `folder`. Raises
     ConfigError."""
-    secret = settings.state.secret
+    secret, other = settings.state.secret, settings.state.other_secret
+    words = [word.get_secret_value() for word in (secret, other) if word is not None]
     try:
-        key = vault.from_secret(secret.get_secret_value()) if secret else vault.from_folder(folder)
+        key = vault.from_secret(*words) if secret else vault.from_folder(folder)
         if settings.state.url != "memory://":
             return CookieStore(Shared(store), key)
         files = Files(folder / "cookies")
