@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,9 @@ from gateway.accounts.keeping import Keeper
 from gateway.accounts.pool import Pool
 from gateway.accounts.shelf import Files, Shared
 from gateway.allocator import trim_for_ever
+from gateway.application import application, registered
 from gateway.background import settle, spawn
+<<<<<<< HEAD
 from gateway.calls import Calls
 from gateway.clock import steady
 from gateway.first_keys import state_dir, with_keys
@@ -39,6 +41,14 @@ from gateway.http.handlers import Choice, Handlers
 from gateway.http.records import Records
 from gateway.http.stored_files import StoredFiles
 from gateway.model import AccountChange, AccountView, Call
+=======
+from gateway.first_keys import state_dir, with_keys
+from gateway.hooks import Hooks
+from gateway.hookspecs import Services
+from gateway.http.boundary import Boundary, is_loopback
+from gateway.http.front import Front, Stage
+from gateway.model import AccountChange
+>>>>>>> 655e942e30d60242af4fc0e2a060a9b8019af81c
 from gateway.plugin_loader import LoadedPlugin
 from gateway.state.files import FileStore
 from gateway.state.memory import MemoryStore
@@ -46,15 +56,10 @@ from gateway.state.redis import RedisStore
 from gateway.state.store import StateStore
 from gateway.upstream.gemini_web import GeminiWeb
 from gateway.upstream.protocol import Upstream
-from gateway.wire.dialect import Dialect, anyone
-from gateway.wire.openai_chat import OpenAIChat
 
 log = logging.getLogger(__name__)
 # Of all files that callers have uploaded; Google's own limit is 20 GB.
 _MOST_FILE_BYTES = 2_000_000_000
-STATIC = Path(__file__).parent.parent / "static"
-
-
 # What only a restart can change: the front, and what all replicas of this process stand on.
 FIXED = {
     "server": ("host", "port", "workers", "header_timeout_s", "max_connections", "write_stall_s"),
@@ -80,26 +85,39 @@ class Seams:
 
 @dataclass(slots=True, eq=False)
 class Backend:
-    """The accounts and the way to them. Assemblies share it as long as the settings that make it stay the same."""
+    """The accounts and the way to them. Assemblies share it as long as the settings that make it stay the same; the last
+    one to let go closes it."""
 
     settings: Settings
     pool: Pool
+<<<<<<< HEAD
     link: Upstream
     keeper: Keeper
     enrolment: Enrolment
+=======
+    stack: AsyncExitStack
+>>>>>>> 655e942e30d60242af4fc0e2a060a9b8019af81c
     users: int = 0
 
     def serves(self, settings: Settings) -> bool:
         """Whether it would come out the same from `settings`."""
         return self.settings.model_dump(exclude=BESIDE_ACCOUNTS) == settings.model_dump(exclude=BESIDE_ACCOUNTS)
 
+    def start(self) -> None:
+        """Begin to sign in. Calls may come before: they wait."""
+        self.pool.start()
+
     async def release(self) -> None:
-        """One user less; the last one closes it."""
+        """One user less."""
         self.users -= 1
         if not self.users:
+<<<<<<< HEAD
             await self.keeper.close()
             await self.pool.close()
             await self.link.close()
+=======
+            await self.stack.aclose()
+>>>>>>> 655e942e30d60242af4fc0e2a060a9b8019af81c
 
 
 @dataclass(slots=True, eq=False)
@@ -162,7 +180,11 @@ class Running:
         self._now = await self._assemble(self.settings)
         self._front.show(self._now.stage)
         self.url = await self._front.listen(sockets)
+<<<<<<< HEAD
         self.keeper.start()
+=======
+        self._now.backend.start()
+>>>>>>> 655e942e30d60242af4fc0e2a060a9b8019af81c
 
     async def reload(self) -> None:
         """Read the settings again and let them hold for every request from now on; running requests end as they began.
@@ -176,7 +198,11 @@ class Running:
             self._now, self.settings = new, settings
             self._front.show(new.stage)
             if new.backend is not before.backend:
+<<<<<<< HEAD
                 new.backend.keeper.start()
+=======
+                new.backend.start()
+>>>>>>> 655e942e30d60242af4fc0e2a060a9b8019af81c
             self._retiring.add(task := spawn(self._retire(before), "close what a reload replaced"))
             task.add_done_callback(self._retiring.discard)
             log.info("reloaded: the new settings hold")
@@ -184,7 +210,7 @@ class Running:
     async def drain(self) -> None:
         """Stop in order: say so at /ready, wait for load balancers to notice, accept nothing more, let calls end."""
         server = self.settings.server
-        self.boundary.stopping = True
+        self._front.say_goodbye()
         await asyncio.sleep(server.shutdown_delay_s)
         await self._front.drain(server.shutdown_grace_s)
 
@@ -219,13 +245,13 @@ class Running:
         seams = self._seams
         loaded = plugin_loader.load(settings, self._root) if seams.plugins is None else list(seams.plugins)
         hooks = plugin_loader.bind(loaded, settings.gateway.hook_timeout_s)
-        dialects, routes = _registered(hooks)
+        dialects, routes = registered(hooks)
         async with AsyncExitStack() as stack:
             backend = await self._backend(settings)
             backend.users += 1
             stack.push_async_callback(backend.release)
             await stack.enter_async_context(hooks.lifespan(self._services(settings, hooks, backend.pool)))
-            app, boundary = _application(
+            app, boundary = application(
                 settings,
                 hooks,
                 backend,
@@ -248,6 +274,7 @@ class Running:
         if self._now is not None and self._now.backend.serves(settings):
             return self._now.backend
         make, simulated = self._seams.upstream, self._seams.simulated
+<<<<<<< HEAD
         link = make(settings, self.state_dir) if make else GeminiWeb(settings, self.state_dir, simulated=simulated)
         pool = Pool(
             link,
@@ -266,6 +293,21 @@ class Running:
 
     async def _choose_account(self, call: Call, accounts: Sequence[AccountView]) -> str | None:
         return await self.hooks.choose_account(call, accounts)
+=======
+        async with AsyncExitStack() as stack:
+            link = make(settings, self.state_dir) if make else GeminiWeb(settings, self.state_dir, simulated=simulated)
+            stack.push_async_callback(link.close)
+            pool = Pool(
+                settings.accounts,
+                link,
+                Catalogue(),
+                settings.pool,
+                strict=settings.gateway.strict_models,
+                changed=self._account_changed,
+            )
+            stack.push_async_callback(pool.close)
+            return Backend(settings, pool, stack.pop_all())
+>>>>>>> 655e942e30d60242af4fc0e2a060a9b8019af81c
 
     def _account_changed(self, change: AccountChange) -> None:
         if self._now is not None:  # else nobody is there yet
@@ -324,6 +366,7 @@ def _refuse_fixed(before: Settings, after: Settings) -> None:
         raise ConfigError(problems)
 
 
+<<<<<<< HEAD
 def _registered(hooks: Hooks) -> tuple[list[Dialect], list[tuple[str, str, Callable[..., Any]]]]:
     try:
         return hooks.dialects().found, hooks.routes().found
@@ -430,3 +473,8 @@ def _by_address(dialects: Sequence[Dialect]) -> list[tuple[str, str, list[Choice
     for choices in found.values():
         choices.sort(key=lambda choice: choice[1].claims is anyone)
     return [(method, path, choices) for (method, path), choices in found.items()]
+=======
+def _store(settings: Settings) -> StateStore:
+    state = settings.state
+    return MemoryStore() if state.url == "memory://" else RedisStore(state.url, cluster=state.cluster)
+>>>>>>> 655e942e30d60242af4fc0e2a060a9b8019af81c

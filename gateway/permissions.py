@@ -31,7 +31,8 @@ def _holds_secrets(path: Path, settings: Settings) -> bool:
 
 def _files(folder: Path) -> Iterator[Path]:
     if folder.is_dir():
-        yield from (path for path in sorted(folder.iterdir()) if path.is_file())
+        # Certificates are for everybody.
+        yield from (path for path in sorted(folder.iterdir()) if path.is_file() and path.suffix != ".pem")
 
 
 def _code(settings: Settings, root: Path) -> Iterator[Path]:

@@ -31,6 +31,7 @@ ORDER = (
     "gateway.calls",
     "gateway.http",
     "gateway.first_keys",
+    "gateway.application",
     "gateway.app",
     "gateway.logs",
     "gateway.watchdog",

@@ -4,6 +4,7 @@ be exchanged while it listens (reload), and it is what ends in order (drain)."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from aiohttp import web
 
 from config.loader import ConfigError
 from config.settings import Server
+from gateway.http.boundary import Boundary
 from gateway.http.connections import Listener, most_connections
 
 log = logging.getLogger(__name__)
@@ -29,7 +31,7 @@ class Stage:
     longer in front and the last of them has ended."""
 
     server: web.Server
-    boundary: Any
+    boundary: Boundary
     running: set[asyncio.Task[Any]] = field(default_factory=set)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     in_front: bool = True
@@ -55,6 +57,7 @@ class Front:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._stage: Stage | None = None
+        self._stages: list[Stage] = []  # that one, and those before it that still have requests
         self._listener = Listener(
             self._handle,
             request_factory=self._request,
@@ -68,7 +71,7 @@ class Front:
             max_line_size=16_384,
             max_field_size=16_384,
         )
-        self._runner = web.ServerRunner(self._listener, shutdown_timeout=_SAY_GOODBYE_S)
+        self._runner = web.ServerRunner(self._listener, shutdown_timeout=1.0)
 
     # --- requests -------------------------------------------------------------------------------------------------
 
@@ -77,6 +80,7 @@ class Front:
         before, self._stage = self._stage, stage
         if before is not None:
             before.leave()
+        self._stages = [*(other for other in self._stages if not other.left.is_set()), stage]
 
     def _request(self, *args: Any) -> web.BaseRequest:
         assert self._stage is not None
@@ -107,32 +111,37 @@ class Front:
         host, port = self._runner.addresses[0][:2]
         return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
+    def say_goodbye(self) -> None:
+        """From now on /ready says no, and every reply is the last one on its connection."""
+        for stage in self._stages:
+            stage.boundary.stopping = True
+
     async def drain(self, grace_s: float) -> None:
         """Accept nothing more, let what runs end within `grace_s` seconds, then cut it off. Returns when all is over."""
+        self.say_goodbye()
         for site in list(self._runner.sites):
             await site.stop()
         await asyncio.sleep(_LAST_ARRIVALS_S)
         self._listener.close_idle()
-        stage = self._stage
-        if stage is not None:
-            stage.leave()
-            await _until(stage, grace_s)
-            await self._cut_off(stage)
+        if self._stage is not None:
+            self._stage.leave()
+        await self._until_left(grace_s)
+        await self._cut_off()
         await self._runner.cleanup()
 
-    async def _cut_off(self, stage: Stage) -> None:
-        if not stage.running:
+    async def _cut_off(self) -> None:
+        running = [task for stage in self._stages for task in stage.running]
+        if not running:
             return
-        log.warning("%d requests did not end in time and are cut off", len(stage.running))
-        stage.boundary.cutting_off = True
-        for task in list(stage.running):
+        log.warning("%d requests did not end in time and are cut off", len(running))
+        for stage in self._stages:
+            stage.boundary.cutting_off = True
+        for task in running:
             task.cancel()
-        await _until(stage, _SAY_GOODBYE_S)
+        await self._until_left(_SAY_GOODBYE_S)
 
-
-async def _until(stage: Stage, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stage.left.wait()
-    except TimeoutError:
-        return
+    async def _until_left(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                for stage in self._stages:
+                    await stage.left.wait()

@@ -36,7 +36,7 @@ async def test_a_running_stream_ends_whole_and_the_exit_is_0(start: Start, http:
         assert (first + rest).rstrip().endswith(b"data: [DONE]")
         assert b'"finish_reason":"stop"' in rest
         assert await process.ended() == 0
-    assert not any("Traceback" in line for line in process.said)
+    assert not [line for line in process.said if "Traceback" in line], "".join(process.said)
 
 
 async def test_ready_says_no_while_requests_are_still_taken(start: Start, http: aiohttp.ClientSession) -> None:

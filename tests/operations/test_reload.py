@@ -156,6 +156,24 @@ async def test_old_plugins_are_closed_after_their_last_call(tmp_path: Path) -> N
     assert log == ["open", "open", "closed", "closed"]
 
 
+async def test_calls_from_before_a_reload_are_drained_as_well(tmp_path: Path) -> None:
+    go_on = asyncio.Event()
+    upstream = ScriptedUpstream([Script("one", go_on, "two")])
+    plugins = from_instances([("wire formats", _Dialects())])
+    async with running(
+        settings(), tmp_path, upstream=lambda s, d: upstream, plugins=plugins, source=settings
+    ) as gateway, aiohttp.ClientSession(gateway.url) as http:
+        async with http.post("/v1/chat/completions", json={**ASK, "stream": True}) as response:
+            await response.content.readuntil(b"one")
+            await gateway.reload()
+            draining = asyncio.create_task(gateway.drain())
+            while not gateway.boundary.stopping:
+                await asyncio.sleep(0.01)
+            go_on.set()
+            assert (await response.content.read()).rstrip().endswith(b"[DONE]")
+        await draining
+
+
 async def test_a_plugin_that_cannot_start_leaves_everything_as_it_was(tmp_path: Path) -> None:
     fragile, log = Fragile(), []  # type: ignore[var-annotated]
     plugins = from_instances([("lifetime", Lifetime(log)), ("fragile", fragile), ("wire formats", _Dialects())])

@@ -35,6 +35,7 @@ class Seen:
     outcomes: Counter[str] = field(default_factory=Counter)
     latencies: list[tuple[float, float]] = field(default_factory=list)
     health: list[tuple[float, float]] = field(default_factory=list)
+    cpu: list[tuple[float, float]] = field(default_factory=list)
     memory: list[tuple[float, float]] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
 
@@ -85,12 +86,17 @@ async def one_call(http: aiohttp.ClientSession, url: str, seen: Seen, dice: rand
 
 async def watch(http: aiohttp.ClientSession, process: Process, seen: Seen, over: asyncio.Event) -> None:
     alive = psutil.Process(process.process.pid)
+    before, asked = sum(alive.cpu_times()[:2]), seen.generated
     while not over.is_set():
         begun = time.monotonic()
         async with http.get(f"{process.url}/health") as response:
             assert response.status == 200
         seen.health.append((seen.now, time.monotonic() - begun))
         seen.memory.append((seen.now, alive.memory_info().rss / 1e6))
+        used, calls = sum(alive.cpu_times()[:2]), seen.generated
+        if calls > asked:
+            seen.cpu.append((seen.now, 1000 * (used - before) / (calls - asked)))
+        before, asked = used, calls
         await asyncio.sleep(0.5)
 
 
@@ -135,8 +141,11 @@ async def test_an_hour_of_everything_leaves_it_as_it_was(start: Start) -> None:
     assert max(value for _, value in seen.health) < 1
     early, late = (statistics.median(between(seen.memory, *span)) for span in ((0.3, 0.6), (0.7, 1.0)))
     assert late <= early * 1.05
-    early, late = (statistics.median(between(seen.latencies, *span)) for span in ((0.3, 0.6), (0.7, 1.0)))
-    assert late <= early * 1.5
+    early, late = (statistics.median(between(seen.cpu, *span)) for span in ((0.3, 0.6), (0.7, 1.0)))
+    assert late <= early * 1.2
+    if SOAK_S >= 600:  # a short run on a busy machine measures its neighbours
+        early, late = (statistics.median(between(seen.latencies, *span)) for span in ((0.3, 0.6), (0.7, 1.0)))
+        assert late <= early * 1.2
 
 
 def report(seen: Seen) -> None:
@@ -146,6 +155,7 @@ def report(seen: Seen) -> None:
         "requests": dict(seen.outcomes),
         "memory_mb": [round(statistics.median(between(seen.memory, *span)), 1) for span in spans],
         "whole_reply_ms": [round(1000 * statistics.median(between(seen.latencies, *span)), 1) for span in spans],
+        "cpu_ms_a_request": [round(statistics.median(between(seen.cpu, *span)), 2) for span in spans],
         "slowest_health_ms": round(1000 * max(value for _, value in seen.health), 1),
     }
     write_down("", numbers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -53,7 +53,8 @@ class Session(AsyncSession[Response]):
 
     def release_curl(self, curl: Curl) -> None:
         self._in_flight.discard(curl)
-        super().release_curl(curl)
+        with suppress(TypeError):  # what curl_cffi raises when the account, and with it the shared curl, is closed already
+            super().release_curl(curl)
 
     async def request(self, method: Any, url: str, *args: Any, **kwargs: Any) -> Response:
         """Raises an UpstreamError for anything but a good answer: the library would tell less of it."""
