@@ -26,29 +26,13 @@ from gateway.accounts.shelf import Files, Shared
 from gateway.allocator import trim_for_ever
 from gateway.application import application, registered
 from gateway.background import settle, spawn
-<<<<<<< HEAD
-from gateway.calls import Calls
 from gateway.clock import steady
-from gateway.first_keys import state_dir, with_keys
-from gateway.hooks import Hooks
-from gateway.hookspecs import Services
-from gateway.http.accounts import AccountsApi
-from gateway.http.admin import Admin
-from gateway.http.boundary import Boundary, expect_later, is_loopback
-from gateway.http.front import Front, Stage
-from gateway.http.gemini_files import GeminiFiles
-from gateway.http.handlers import Choice, Handlers
-from gateway.http.records import Records
-from gateway.http.stored_files import StoredFiles
-from gateway.model import AccountChange, AccountView, Call
-=======
 from gateway.first_keys import state_dir, with_keys
 from gateway.hooks import Hooks
 from gateway.hookspecs import Services
 from gateway.http.boundary import Boundary, is_loopback
 from gateway.http.front import Front, Stage
-from gateway.model import AccountChange
->>>>>>> 655e942e30d60242af4fc0e2a060a9b8019af81c
+from gateway.model import AccountChange, AccountView, Call
 from gateway.plugin_loader import LoadedPlugin
 from gateway.state.files import FileStore
 from gateway.state.memory import MemoryStore
@@ -90,13 +74,9 @@ class Backend:
 
     settings: Settings
     pool: Pool
-<<<<<<< HEAD
-    link: Upstream
     keeper: Keeper
     enrolment: Enrolment
-=======
     stack: AsyncExitStack
->>>>>>> 655e942e30d60242af4fc0e2a060a9b8019af81c
     users: int = 0
 
     def serves(self, settings: Settings) -> bool:
@@ -105,19 +85,13 @@ class Backend:
 
     def start(self) -> None:
         """Begin to sign in. Calls may come before: they wait."""
-        self.pool.start()
+        self.keeper.start()
 
     async def release(self) -> None:
         """One user less."""
         self.users -= 1
         if not self.users:
-<<<<<<< HEAD
-            await self.keeper.close()
-            await self.pool.close()
-            await self.link.close()
-=======
             await self.stack.aclose()
->>>>>>> 655e942e30d60242af4fc0e2a060a9b8019af81c
 
 
 @dataclass(slots=True, eq=False)
@@ -180,11 +154,7 @@ class Running:
         self._now = await self._assemble(self.settings)
         self._front.show(self._now.stage)
         self.url = await self._front.listen(sockets)
-<<<<<<< HEAD
-        self.keeper.start()
-=======
         self._now.backend.start()
->>>>>>> 655e942e30d60242af4fc0e2a060a9b8019af81c
 
     async def reload(self) -> None:
         """Read the settings again and let them hold for every request from now on; running requests end as they began.
@@ -198,11 +168,7 @@ class Running:
             self._now, self.settings = new, settings
             self._front.show(new.stage)
             if new.backend is not before.backend:
-<<<<<<< HEAD
-                new.backend.keeper.start()
-=======
                 new.backend.start()
->>>>>>> 655e942e30d60242af4fc0e2a060a9b8019af81c
             self._retiring.add(task := spawn(self._retire(before), "close what a reload replaced"))
             task.add_done_callback(self._retiring.discard)
             log.info("reloaded: the new settings hold")
@@ -254,10 +220,12 @@ class Running:
             app, boundary = application(
                 settings,
                 hooks,
-                backend,
+                backend.pool,
                 self._store,
                 dialects,
                 loaded,
+                keeper=backend.keeper,
+                enrolment=backend.enrolment,
                 files=self._files,
                 simulated=seams.simulated,
                 reload=self.reload,
@@ -274,9 +242,20 @@ class Running:
         if self._now is not None and self._now.backend.serves(settings):
             return self._now.backend
         make, simulated = self._seams.upstream, self._seams.simulated
-<<<<<<< HEAD
-        link = make(settings, self.state_dir) if make else GeminiWeb(settings, self.state_dir, simulated=simulated)
-        pool = Pool(
+        async with AsyncExitStack() as stack:
+            link = make(settings, self.state_dir) if make else GeminiWeb(settings, self.state_dir, simulated=simulated)
+            stack.push_async_callback(link.close)
+            pool = self._pool(settings, link)
+            stack.push_async_callback(pool.close)
+            cookies = cookie_store(settings, self.state_dir, self._store)
+            keeper = Keeper(pool, settings.accounts, settings.pool, cookies, self._store)
+            await keeper.open()
+            stack.push_async_callback(keeper.close)
+            enrolment = Enrolment(link, cookies, settings.accounts, clock=pool.clock, needs_cookies=pool.signed_out)
+            return Backend(settings, pool, keeper, enrolment, stack.pop_all())
+
+    def _pool(self, settings: Settings, link: Upstream) -> Pool:
+        return Pool(
             link,
             Catalogue(),
             settings.pool,
@@ -285,29 +264,9 @@ class Running:
             changed=self._account_changed,
             advice=self._choose_account,
         )
-        cookies = cookie_store(settings, self.state_dir, self._store)
-        keeper = Keeper(pool, settings.accounts, settings.pool, cookies, self._store)
-        await keeper.open()
-        enrolment = Enrolment(link, cookies, settings.accounts, clock=pool.clock, needs_cookies=pool.signed_out)
-        return Backend(settings, pool, link, keeper, enrolment)
 
     async def _choose_account(self, call: Call, accounts: Sequence[AccountView]) -> str | None:
         return await self.hooks.choose_account(call, accounts)
-=======
-        async with AsyncExitStack() as stack:
-            link = make(settings, self.state_dir) if make else GeminiWeb(settings, self.state_dir, simulated=simulated)
-            stack.push_async_callback(link.close)
-            pool = Pool(
-                settings.accounts,
-                link,
-                Catalogue(),
-                settings.pool,
-                strict=settings.gateway.strict_models,
-                changed=self._account_changed,
-            )
-            stack.push_async_callback(pool.close)
-            return Backend(settings, pool, stack.pop_all())
->>>>>>> 655e942e30d60242af4fc0e2a060a9b8019af81c
 
     def _account_changed(self, change: AccountChange) -> None:
         if self._now is not None:  # else nobody is there yet
@@ -366,14 +325,6 @@ def _refuse_fixed(before: Settings, after: Settings) -> None:
         raise ConfigError(problems)
 
 
-<<<<<<< HEAD
-def _registered(hooks: Hooks) -> tuple[list[Dialect], list[tuple[str, str, Callable[..., Any]]]]:
-    try:
-        return hooks.dialects().found, hooks.routes().found
-    except ValueError as exc:
-        raise ConfigError([f"gateway.plugins: {exc}"]) from exc
-
-
 def cookie_store(settings: Settings, folder: Path, store: StateStore) -> CookieStore:
     """The cookie store of `settings`: in redis where replicas share one, else in files of `folder`. Raises
     ConfigError."""
@@ -394,87 +345,3 @@ def state_store(settings: Settings) -> StateStore:
     """The state store of `settings`, not opened yet."""
     state = settings.state
     return MemoryStore() if state.url == "memory://" else RedisStore(state.url, cluster=state.cluster)
-
-
-# --- HTTP ---------------------------------------------------------------------------------------------------------
-
-
-def _application(
-    settings: Settings,
-    hooks: Hooks,
-    backend: Backend,
-    store: StateStore,
-    dialects: Sequence[Dialect],
-    loaded: Sequence[LoadedPlugin],
-    *,
-    files: FileStore,
-    simulated: bool,
-    reload: Callable[[], Awaitable[None]],
-) -> tuple[web.Application, Boundary]:
-    server, pool = settings.server, backend.pool
-    fallback: Dialect = next((d for d in dialects if d.name == "openai"), OpenAIChat())
-    by_name = {dialect.name: dialect for dialect in dialects}
-
-    def dialect_of(path: str) -> Dialect:
-        native = path.startswith(("/gemini/", "/v1beta/", "/upload/")) or (path.startswith("/v1/models/") and ":" in path)
-        name = "gemini" if native else "anthropic" if path.startswith("/v1/messages") else "openai"
-        return by_name.get(name, fallback)
-
-    boundary = Boundary(server, dialect_of)
-    local = is_loopback(server.host)
-    handlers = Handlers(
-        hooks,
-        Calls(hooks, pool.generate, pool.check_model),
-        boundary,
-        server,
-        Records(store, settings.state.keep_responses_days),
-        stored=StoredFiles(files),
-        cards=pool.cards,
-        anonymous=local or server.allow_anonymous,
-        simulated=simulated,
-    )
-    admin = Admin(
-        handlers,
-        boundary,
-        fallback,
-        key=settings.admin.key.get_secret_value() if settings.admin.key else None,
-        is_open=local,
-        why_not_ready=pool.why_not_ready,
-        plugins=[plugin.name for plugin in loaded if not plugin.dormant],
-        simulated=simulated,
-        reload=reload,
-    )
-    app = web.Application(middlewares=[boundary.middleware])
-    app.on_response_prepare.append(boundary.dress)
-    app.add_routes(admin.routes())
-    accounts = AccountsApi(pool, backend.keeper, backend.enrolment, server, authorise=admin.authorise)
-    app.add_routes(accounts.routes())
-    for method, path, choices in _by_address(dialects):
-        app.router.add_route(method, path, handlers.handler(choices), expect_handler=expect_later)
-    if (gemini := by_name.get("gemini")) is not None:
-        app.add_routes(GeminiFiles(files, handlers, gemini, server).routes())
-    app.router.add_get("/", _page)
-    app.router.add_static("/static", STATIC, show_index=False, follow_symlinks=False)
-    return app, boundary
-
-
-async def _page(request: web.Request) -> web.FileResponse:
-    """The front page. HEAD is answered too: one client sends it, without a key, before anything else."""
-    csp = "default-src 'none'; connect-src 'self'; script-src 'self'; style-src 'self'; frame-ancestors 'none'"
-    return web.FileResponse(STATIC / "index.html", headers={"Content-Security-Policy": csp})
-
-
-def _by_address(dialects: Sequence[Dialect]) -> list[tuple[str, str, list[Choice]]]:
-    """Each address once, with all dialects that serve it: those that claim only some requests first."""
-    found: dict[tuple[str, str], list[Choice]] = {}
-    for dialect in dialects:
-        for route in dialect.routes:
-            found.setdefault((route.method, route.path), []).append((dialect, route))
-    for choices in found.values():
-        choices.sort(key=lambda choice: choice[1].claims is anyone)
-    return [(method, path, choices) for (method, path), choices in found.items()]
-=======
-def _store(settings: Settings) -> StateStore:
-    state = settings.state
-    return MemoryStore() if state.url == "memory://" else RedisStore(state.url, cluster=state.cluster)
->>>>>>> 655e942e30d60242af4fc0e2a060a9b8019af81c

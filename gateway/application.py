@@ -10,9 +10,12 @@ from aiohttp import web
 
 from config.loader import ConfigError
 from config.settings import Settings
+from gateway.accounts.enrolment import Enrolment
+from gateway.accounts.keeping import Keeper
 from gateway.accounts.pool import Pool
 from gateway.calls import Calls
 from gateway.hooks import Hooks
+from gateway.http.accounts import AccountsApi
 from gateway.http.admin import Admin
 from gateway.http.boundary import Boundary, expect_later, is_loopback
 from gateway.http.gemini_files import GeminiFiles
@@ -43,6 +46,8 @@ def application(
     dialects: Sequence[Dialect],
     loaded: Sequence[LoadedPlugin],
     *,
+    keeper: Keeper,
+    enrolment: Enrolment,
     files: FileStore,
     simulated: bool,
     reload: Callable[[], Awaitable[None]],
@@ -70,7 +75,6 @@ def application(
         fallback,
         key=settings.admin.key.get_secret_value() if settings.admin.key else None,
         is_open=local,
-        accounts=pool.views,
         why_not_ready=pool.why_not_ready,
         plugins=[plugin.name for plugin in loaded if not plugin.dormant],
         simulated=simulated,
@@ -79,6 +83,7 @@ def application(
     app = web.Application(middlewares=[boundary.middleware])
     app.on_response_prepare.append(boundary.dress)
     app.add_routes(admin.routes())
+    app.add_routes(AccountsApi(pool, keeper, enrolment, server, authorise=admin.authorise).routes())
     for method, path, choices in _by_address(dialects):
         app.router.add_route(method, path, handlers.handler(choices), expect_handler=expect_later)
     if (gemini := by_name.get("gemini")) is not None:
