@@ -39,7 +39,7 @@ docs: $(VENV)/ready
 # Exact versions with hashes, for the image: run it after a change of setup.cfg, and now and then for updates.
 lock: $(VENV)/ready-test
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-	  --generate-hashes --extra speed setup.cfg -o requirements.lock
+	  --generate-hashes --extra speed --extra r2 setup.cfg -o requirements.lock
 
 $(VENV)/ready: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

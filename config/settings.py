@@ -50,6 +50,7 @@ class Server(Section):
     cors_origins: tuple[str, ...] = Field((), description="Origins of browser apps that may call the API; '*' for all.")
     max_json_mb: float = Field(4, gt=0, le=64, description="Largest request body without its media, in MB.")
     max_image_mb: float = Field(32, gt=0, le=512, description="Largest request body with media, in MB.")
+    max_held_mb: float = Field(512, gt=0, description="Bodies with media held at once, in MB; more is a 503.")
     header_timeout_s: Seconds = Field(15, description="Time for the request line and headers, and for idle connections.")
     body_timeout_s: Seconds = Field(30, description="Time for the whole request body (1 s more for each MB).")
     max_connections: int = Field(10_000, ge=10, description="Open connections; beyond, the longest idle one is closed.")
@@ -58,6 +59,10 @@ class Server(Section):
     )
     write_stall_s: Seconds = Field(30, description="A client that does not read for so long is dropped.")
     ping_s: Seconds = Field(15, description="Silence after which a stream gets a keep-alive.")
+    fetch_timeout_s: Seconds = Field(20, description="Time to fetch a file that a caller names by its address.")
+    fetch_private: bool = Field(
+        False, description="Fetch such files from private addresses and over plain http too: any caller may look around."
+    )
     shutdown_delay_s: float = Field(
         0, ge=0, le=600, description="After SIGTERM, time for load balancers to see that /ready says no; still serving."
     )
@@ -95,6 +100,21 @@ class Upstream(Section):
     activity_ping: Literal["background", "off"] = Field(
         "background", description="Tell Google that the account is in use, at most once a minute and off the reply's path."
     )
+
+
+class Pictures(Section):
+    """Pictures: how they are made, checked and handed out."""
+
+    chat: Literal["delete", "keep"] = Field(
+        "delete", description="The chat that made a picture (never a temporary one: those have no full size)."
+    )
+    in_chat: Literal["link", "data"] = Field(
+        "link", description="Pictures in chat replies on /v1: a link to the stored file, or the file as a data URI."
+    )
+    upscale: bool = Field(False, description="Enlarge (Lanczos) what came smaller than asked for; the reply says so.")
+    download_timeout_s: Seconds = Field(60, description="Time to download a picture, full size and fallback together.")
+    max_megapixels: float = Field(25, gt=0, le=100, description="Largest picture that is taken from a caller.")
+    threads: int = Field(2, ge=1, le=64, description="Pictures that are decoded or encoded at once.")
 
 
 class Pool(Section):
@@ -152,6 +172,7 @@ class Settings(Section):
     admin: Admin = Admin()
     gateway: Gateway = Gateway()
     upstream: Upstream = Upstream()
+    pictures: Pictures = Pictures()
     pool: Pool = Pool()
     accounts: tuple[Account, ...] = ()
     state: State = State()

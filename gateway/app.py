@@ -24,15 +24,20 @@ from gateway.accounts.keeping import Keeper
 from gateway.accounts.pool import Pool
 from gateway.accounts.shelf import Files, Shared
 from gateway.allocator import trim_for_ever
-from gateway.application import application, registered
+from gateway.application import Parts, application, registered
 from gateway.background import settle, spawn
+from gateway.calls import Calls
 from gateway.clock import steady
 from gateway.first_keys import state_dir, with_keys
 from gateway.hooks import Hooks
 from gateway.hookspecs import Services
 from gateway.http.boundary import Boundary, is_loopback
+from gateway.http.fetch import Fetcher
 from gateway.http.front import Front, Stage
+from gateway.http.incoming import Incoming
+from gateway.imaging import Easel
 from gateway.model import AccountChange, AccountView, Call
+from gateway.pictures import Finisher
 from gateway.plugin_loader import LoadedPlugin
 from gateway.state.files import FileStore
 from gateway.state.memory import MemoryStore
@@ -217,19 +222,26 @@ class Running:
             backend.users += 1
             stack.push_async_callback(backend.release)
             await stack.enter_async_context(hooks.lifespan(self._services(settings, hooks, backend.pool)))
-            app, boundary = application(
-                settings,
-                hooks,
-                backend.pool,
-                self._store,
-                dialects,
-                loaded,
+            easel, fetcher = Easel(settings.pictures.threads), Fetcher(settings.server)
+            stack.callback(easel.close)
+            stack.push_async_callback(fetcher.close)
+            pool = backend.pool
+            parts = Parts(
+                settings=settings,
+                hooks=hooks,
+                pool=pool,
                 keeper=backend.keeper,
                 enrolment=backend.enrolment,
+                calls=Calls(hooks, pool.generate, pool.find_model, Finisher(hooks, settings.pictures, easel)),
+                incoming=Incoming(fetcher, easel, settings.pictures),
+                store=self._store,
                 files=self._files,
+                dialects=dialects,
+                plugins=[plugin.name for plugin in loaded if not plugin.dormant],
                 simulated=seams.simulated,
                 reload=self.reload,
             )
+            app, boundary = application(parts)
             app.add_routes([web.route(method, path, handler) for method, path, handler in routes])
             runner = web.AppRunner(app, access_log=None)
             await runner.setup()

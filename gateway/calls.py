@@ -3,16 +3,20 @@
     decoded call -> fold(prepare_call) -> does the model exist, may this key ask it? -> gate(admit)    [prepare]
                  -> chain of wrap_generate around pool.generate, where calls of tools are read out of the text
                  -> stop words, max_tokens, usage                                                       [run]
+                 -> each picture: fold(process_image), first(store_image), when the account is free again
                  -> events: content, then exactly one Finished or one GatewayError
 
 There is one path: a caller who does not stream gets the same events, collected."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
-from gateway.choices import several
+from gateway.accounts.catalogue import PublicModel
+from gateway.choices import several as several_answers
 from gateway.errors import ContentRefused, Forbidden, InvalidAnswer, PluginFailed
 from gateway.hooks import Hooks
 from gateway.hookspecs import Generate
@@ -23,13 +27,17 @@ from gateway.model import (
     Event,
     Finished,
     FinishReason,
+    Image,
     ImageReady,
+    PictureSize,
+    PictureWish,
     Reply,
     TextDelta,
     ThoughtDelta,
     ToolCall,
     Usage,
 )
+from gateway.pictures import Finisher, insisting, several, spend
 from gateway.upstream.packing import text_of
 from gateway.wire import tokens
 from gateway.wire.stop import Cutter
@@ -38,11 +46,14 @@ from gateway.wire.tool_calls import ToolCallReader
 
 class Calls:
     """Runs calls through `hooks` around `generate`, one attempt at an account. The chain is built here, once.
-    `check_model` raises UnknownModel for a name that nobody serves."""
+    `find_model` raises UnknownModel for a name that nobody serves; `finisher` takes pictures on their way out."""
 
-    def __init__(self, hooks: Hooks, generate: Generate, check_model: Callable[[str], object]) -> None:
+    def __init__(
+        self, hooks: Hooks, generate: Generate, find_model: Callable[[str], PublicModel], finisher: Finisher
+    ) -> None:
         self._hooks = hooks
-        self._check_model = check_model
+        self._find_model = find_model
+        self._finisher = finisher
         self._generate = hooks.chain(reading_tools(generate))
 
     async def prepare(self, call: Call) -> Call:
@@ -57,32 +68,71 @@ class Calls:
         allowed = call.principal.models
         if allowed is not None and call.model not in allowed:
             raise Forbidden(f"This key may not use the model {call.model}", param="model")
-        self._check_model(call.model)
+        call.pictures = _wished(call, self._find_model(call.model))
         call.prompt_tokens = tokens.count(text_of(call))
         return call
 
-    async def run(self, call: Call) -> AsyncGenerator[Event, None]:
+    def run(self, call: Call) -> AsyncGenerator[Event, None]:
         """The events of an admitted call. Raises a GatewayError."""
-        events = several(self._once, call) if call.choices > 1 else self._once(call)
-        async with aclosing(events):
-            async for event in events:
-                yield event
+        if call.choices > 1:
+            return several_answers(self._once, call)
+        if call.pictures is None or not call.pictures.required:
+            return self._once(call)
+        return several(self._insisting, call) if call.pictures.count > 1 else self._insisting(call)
+
+    def _insisting(self, call: Call) -> AsyncGenerator[Event, None]:
+        return insisting(self._once, call)
 
     async def _once(self, call: Call) -> AsyncGenerator[Event, None]:
+        """One pass through the chain. Pictures wait for its end: by then the account serves others again."""
         meter = _Meter(call)
+        begun = time.monotonic()
+        images: list[Image] = []
+        end: Finished | None = None
         try:
             async with aclosing(self._generate(call)) as events:
                 async for event in events:
                     for out in meter.pass_on(event):
-                        yield out
-                    if meter.ended:
-                        return
+                        match out:
+                            case TextDelta():
+                                yield out
+                            case ImageReady(image):
+                                images.append(image)
+                            case Finished():
+                                end = out
+                            case _:
+                                yield out
+                    if end is not None and not isinstance(event, Finished):
+                        break  # cut by us: the rest is not wanted
         except ContentRefused as refusal:
+            if call.pictures is not None and call.pictures.required:
+                raise
             # The answer to a chat that was refused is the refusal, in the dialect's own way.
             yield TextDelta(refusal.message)
             yield Finished(FinishReason.REFUSED, meter.usage())
             return
-        raise PluginFailed("a plugin ended the answer without its end", hint="no Finished came through the chain")
+        if end is None:
+            raise PluginFailed("a plugin ended the answer without its end", hint="no Finished came through the chain")
+        if images:
+            spend(call, "generate", time.monotonic() - begun - call.spent.get("wait", 0) - call.spent.get("download", 0))
+        for image in images:
+            yield ImageReady(await self._finisher.finish(image, call))
+        yield end
+
+
+_SIZES: tuple[PictureSize, ...] = ("1K", "2K", "4K")
+
+
+def _wished(call: Call, model: PublicModel) -> PictureWish | None:
+    """The pictures that the call asks for, with what the model's name says of them: a picture model draws in chats too,
+    and its size is the least that is tried for."""
+    wish = call.pictures
+    if wish is None and model.image is not None and not call.tools and call.json_answer is None:
+        wish = PictureWish()
+    if wish is None or model.image is None:
+        return wish
+    least = next(size for size in _SIZES if size == model.image)
+    return replace(wish, size=max(wish.size or least, least))
 
 
 def reading_tools(generate: Generate) -> Generate:

@@ -15,6 +15,7 @@ may do better (`elsewhere`):
     |  +- UpstreamUnavailable 502    1013, 5xx, reset, empty
     |  +- UpstreamTimeout 504        first byte, stall, total
     |  +- UpstreamChanged 502        nothing understandable came
+    |  +- NoPicture 502              a picture was asked for, and words came twice
     |  +- InvalidAnswer 502          the model does not keep to the tools or the schema that the caller gave
     +- NoAccount 503, Overloaded 503, Stopping 503
     +- NotSupported 501              the web has no such thing
@@ -207,6 +208,13 @@ class UpstreamChanged(UpstreamError):
     """Nothing that this version understands came back."""
 
     code = "upstream_changed"
+
+
+class NoPicture(UpstreamError):
+    """The model answered with words where a picture was asked for, also the second time."""
+
+    code = "no_picture"
+    elsewhere = False
 
 
 class InvalidAnswer(UpstreamError):

@@ -157,13 +157,13 @@ class Hooks:
         return image
 
     async def store_image(self, image: Image, call: Call) -> Image:
-        """The picture with its URL from the first plugin that keeps it; without one it carries a warning."""
+        """The picture with its URL from the first plugin that keeps it. A plugin that fails ends the search: the picture
+        then goes out as bytes, with a warning."""
         for plugin, function in self._found["store_image"]:
             try:
                 url = await self._run(plugin, "store_image", function, image, call)
             except GatewayError as exc:
-                image = _warned(image, f"{plugin} could not store it: {exc.message}")
-                continue
+                return _warned(image, f"{plugin} could not store it, so it comes as bytes: {exc.message}")
             if url is not None:
                 return replace(image, url=url)
         return image

@@ -90,7 +90,7 @@ HOOKS: dict[str, Hook] = {
     "choose_account": Hook("coroutine", "first", "skipped, the pool's own choice serves"),
     "wrap_generate": Hook("async generator", "wrap", "ends the call"),
     "process_image": Hook("coroutine", "fold", "skipped, the reply says so"),
-    "store_image": Hook("coroutine", "first", "skipped, the picture goes out as bytes"),
+    "store_image": Hook("coroutine", "first", "the picture goes out as bytes"),
     "call_finished": Hook("coroutine", "all", "logged, counted"),
     "account_changed": Hook("coroutine", "all", "logged, counted"),
 }
@@ -158,8 +158,8 @@ class Specs:
     @hookspec
     async def store_image(self, image: Image, call: Call) -> str | None:
         """Keep the finished picture and return the URL under which the caller finds it. Runs only when the caller wants
-        URLs; None means "not mine", and the next plugin is asked. An exception skips the plugin; where nobody stores
-        it, the picture goes out as bytes, with a warning."""
+        URLs; None means "not mine", and the next plugin is asked. An exception means "mine, and it failed": no other
+        is asked, and the picture goes out as bytes, with a warning. So it does where nobody stores it."""
 
     @hookspec
     async def call_finished(self, call: Call, outcome: Outcome) -> None:

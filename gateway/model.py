@@ -60,11 +60,26 @@ class Thought:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """A file that came with the request: its bytes, media type and a harmless file name."""
+    """A file that came with the request: its bytes, media type and a harmless file name. `param` is the field that it
+    came in, for errors; `mask` says that it marks a region of another picture."""
 
     data: bytes
     mime: str
     name: str
+    param: str = field(default="", compare=False)
+    mask: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A file that the caller named by an address. It becomes a Blob before an upstream sees the call; `number` goes
+    into its name, `param` and `mask` are as in Blob; `picture` says that nothing else will do."""
+
+    url: str
+    number: int
+    param: str
+    mask: bool = False
+    picture: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +111,7 @@ class ToolResult:
     failed: bool = False
 
 
-Part = Text | Thought | Blob | StoredFile | ToolUse | ToolResult
+Part = Text | Thought | Blob | Link | StoredFile | ToolUse | ToolResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +156,30 @@ class JsonAnswer:
     param: str = field(default="response_format", compare=False)
 
 
+PictureSize = Literal["1K", "2K", "4K"]
+
+
+@dataclass(frozen=True, slots=True)
+class PictureWish:
+    """Pictures are asked for. `task` "answer" is a chat with a picture model, where text alone is an answer too; for all
+    others a picture must come. `count` pictures are as many runs. `aspect` is a ratio such as "16:9"; `format` and
+    `quality` (1 to 100) are how the file shall be encoded (None: as it came); `notes` go to the model as they are;
+    `insist` is set for the second try, after an answer without a picture."""
+
+    task: Literal["generate", "edit", "vary", "answer"] = "answer"
+    count: int = 1
+    aspect: str | None = None
+    size: PictureSize | None = None
+    format: Literal["png", "jpeg", "webp"] | None = None
+    quality: int | None = None
+    notes: str = ""
+    insist: bool = False
+
+    @property
+    def required(self) -> bool:
+        return self.task != "answer"
+
+
 @dataclass(slots=True)
 class Tried:
     """Where a call has been already: the pool leaves these out of its next choice."""
@@ -153,7 +192,10 @@ class Tried:
 class Call:
     """One question on its way. Dialects make it, `prepare_call` plugins may return a changed one, and the pool and the
     upstream write down what became of it (`account`, `route`: why that one, `served_model`, `guest`). Plugins keep their
-    own under `extras[NAME]`, and put headers for the caller into `reply_headers` before the first content."""
+    own under `extras[NAME]`, and put headers for the caller into `reply_headers` before the first content.
+
+    `pictures` of None is a call that does not ask for any. `picture_delivery` says how those that come go out (None: as
+    the settings say). `warnings` are for the caller, in words; `spent` are the seconds of each stage of a picture call."""
 
     id: str
     created: int
@@ -172,6 +214,8 @@ class Call:
     parallel_tools: bool = True
     json_answer: JsonAnswer | None = None
     choices: int = 1
+    pictures: PictureWish | None = None
+    picture_delivery: Literal["bytes", "url"] | None = None
     ignored: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     head: RequestHead | None = None
@@ -183,6 +227,8 @@ class Call:
     served_model: str | None = None
     guest: bool = False
     reply_headers: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    spent: dict[str, float] = field(default_factory=dict)
     extras: dict[str, Any] = field(default_factory=dict)
 
 

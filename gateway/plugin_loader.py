@@ -68,6 +68,11 @@ def load(settings: Settings, root: Path) -> list[LoadedPlugin]:
     return loaded
 
 
+def shipped(name: str) -> ModuleType:
+    """The module of a plugin of the tree, whether it is enabled or not."""
+    return _import(name, SHIPPED / f"{name}.py")
+
+
 def from_instances(plugins: Iterable[tuple[str, Any]]) -> list[LoadedPlugin]:
     """Plugins that exist already (tests of plugin authors), checked like those of a file. Raises ConfigError."""
     return [LoadedPlugin(name, "<given>", plugin, None, _checked(name, plugin)) for name, plugin in plugins]
@@ -155,12 +160,6 @@ def needs_settings(file: Path) -> bool:
                 for line in node.body
             )
     return False
-
-
-def settings_model(name: str, file: Path) -> type[BaseModel] | None:
-    """The Settings of a plugin's file, for its documentation."""
-    model: type[BaseModel] | None = getattr(_import(name, file), "Settings", None)
-    return model
 
 
 def _is_required(value: ast.expr) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
-from config.settings import Account, Settings
+from config.settings import Account
 from config.settings import Settings as GatewaySettings
 from gateway import plugin_loader
 from gateway.hookspecs import HOOKS, Specs
@@ -31,6 +31,8 @@ PLUGINS = (
     "gemini_api",
     "anthropic_api",
     "watermark_removal",
+    "r2_upload",
+    "local_media",
     "alerts",
 )
 _INTRO = """\
@@ -54,9 +56,9 @@ def gateway_toml() -> str:
     for plugin in PLUGINS:
         model = _plugin_settings(plugin)
         if model is not None:
-            # A table that stands here wakes the plugin: of one that needs settings it is shown, and no more.
-            needed = any(field.is_required() for field in model.model_fields.values())
-            lines += [f"{'# ' if needed else ''}[plugins.{plugin}]", *_toml_lines(plugin, model), ""]
+            # The table itself would wake a plugin that needs settings.
+            needs = "# " if any(field.is_required() for field in model.model_fields.values()) else ""
+            lines += [f"{needs}[plugins.{plugin}]", *_toml_lines(plugin, model), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -110,11 +112,8 @@ def _sections() -> Iterator[tuple[str, type[BaseModel]]]:
 
 
 def _plugin_settings(name: str) -> type[BaseModel] | None:
-    settings = Settings.model_validate({"gateway": {"plugins": [name]}})
-    (plugin,) = plugin_loader.load(settings, ROOT)
-    if plugin.dormant:
-        return plugin_loader.settings_model(name, plugin_loader.SHIPPED / f"{name}.py")
-    return type(plugin.settings) if plugin.settings is not None else None
+    found: type[BaseModel] | None = getattr(plugin_loader.shipped(name), "Settings", None)
+    return found
 
 
 def _first_line(model: type[BaseModel]) -> str:

@@ -33,8 +33,10 @@ from gateway.upstream.protocol import Allowance, Cookies, Offer, Profile, Rotate
 from gateway.wire.anthropic import Anthropic
 from gateway.wire.dialect import Dialect
 from gateway.wire.gemini import Gemini
+from gateway.wire.gemini_predict import GeminiPredict
 from gateway.wire.openai_chat import OpenAIChat
 from gateway.wire.openai_completions import OpenAICompletions
+from gateway.wire.openai_images import OpenAIImages
 from gateway.wire.openai_responses import OpenAIResponses
 from gateway.wire.simple import Simple
 
@@ -160,8 +162,10 @@ class _Dialects:
             OpenAIChat(),
             OpenAIResponses(),
             OpenAICompletions(),
+            OpenAIImages(),
             Simple(),
             Gemini(),
+            GeminiPredict(),
             Anthropic(),
         )
         for dialect in shipped:

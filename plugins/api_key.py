@@ -19,6 +19,8 @@ from gateway.errors import RateLimited, Unauthenticated
 from gateway.hookspecs import hookimpl
 from gateway.model import Principal, RequestHead
 
+# Dialects whose callers may put their key into the query.
+_GEMINI = ("gemini", "gemini_predict")
 _MOST_FAILURES, _FAILURE_SPAN_S, _MOST_PEERS = 30, 60.0, 10_000
 
 
@@ -112,7 +114,7 @@ def _credentials(head: RequestHead) -> Iterator[str]:
     for name in ("x-api-key", "x-goog-api-key"):
         if (credential := head.headers.get(name, "")) or name in head.headers:
             yield credential
-    if head.dialect == "gemini" and "key" in head.query:
+    if head.dialect in _GEMINI and "key" in head.query:
         yield head.query["key"]
 
 

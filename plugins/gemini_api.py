@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from gateway.hookspecs import Dialects, hookimpl
 from gateway.wire.gemini import Gemini
+from gateway.wire.gemini_predict import GeminiPredict
 
 
 class Plugin:
     @hookimpl
     def register_dialects(self, dialects: Dialects) -> None:
         dialects.add(Gemini())
+        dialects.add(GeminiPredict())

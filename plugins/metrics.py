@@ -56,6 +56,13 @@ class Plugin:
         self._tokens = Counter(
             "gateway_tokens", "Estimated tokens, by direction", ["model", "direction"], registry=registry
         )
+        self._stages = Histogram(
+            "gateway_picture_stage_seconds",
+            "Stages of picture calls: wait for an account, generate, download, clean (process and encode), store",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
         self._attempts = Counter("gateway_attempts", "Attempts at accounts", ["account"], registry=registry)
         self._refused = Counter("gateway_rate_limited", "Refusals by our own limits", ["key"], registry=registry)
         self._changes = Counter(
@@ -115,6 +122,9 @@ class Plugin:
         first, duration, tokens_in, tokens_out = self._series(call.dialect, model)
         if outcome.first_content_s is not None:
             first.observe(outcome.first_content_s)
+        if "download" in call.spent:
+            for stage, seconds in call.spent.items():
+                self._stages.labels(stage).observe(seconds)
         if outcome.error is None:
             duration.observe(outcome.duration_s)
             tokens_in.inc(outcome.usage.prompt)

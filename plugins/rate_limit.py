@@ -36,20 +36,21 @@ class Plugin:
 
     @hookimpl
     async def admit(self, call: Call) -> None:
-        windows = self._windows(call)
+        cost = max(call.choices, call.pictures.count if call.pictures else 1)  # each is a question of its own
+        windows = self._windows(call, cost)
         if not windows or self._store is None:
             return
-        wait = await self._store.take(windows, call.choices)
+        wait = await self._store.take(windows, cost)
         if wait > 0:
             seconds = math.ceil(wait)
             raise RateLimited(f"Rate limit reached, try again in {seconds} s", retry_after=seconds)
 
-    def _windows(self, call: Call) -> list[Window]:
+    def _windows(self, call: Call, cost: int) -> list[Window]:
         windows = []
         if self._settings.global_per_hour:
             windows.append(Window("global", self._settings.global_per_hour, 3600.0))
         if self._settings.model_interval_s:
-            windows.append(Window(f"model:{call.model}", call.choices, self._settings.model_interval_s))
+            windows.append(Window(f"model:{call.model}", cost, self._settings.model_interval_s))
         for rule, limit in call.principal.limits.items():
             windows.append(Window(f"key:{call.principal.name}:{rule}", int(limit), _SPANS[rule]))
         return windows

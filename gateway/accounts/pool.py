@@ -140,7 +140,9 @@ class Pool:
 
     async def generate(self, call: Call) -> AsyncGenerator[Event, None]:
         """One attempt: lease an account, pass on its events, report how it fared."""
+        begun = time.monotonic()
         choice = await self._lease(call)
+        call.spent["wait"] = call.spent.get("wait", 0.0) + time.monotonic() - begun
         account, offer = choice.account, choice.offer
         call.account = account.name
         call.guest = account.is_guest
@@ -164,9 +166,9 @@ class Pool:
         finally:
             self._release(account)
 
-    def check_model(self, name: str) -> None:
-        """Raises UnknownModel for a name that no account serves."""
-        self.catalogue.find(name, self._all_offers())
+    def find_model(self, name: str) -> PublicModel:
+        """The model of that public name. Raises UnknownModel for one that no account serves."""
+        return self.catalogue.find(name, self._all_offers())
 
     def cards(self) -> list[ModelCard]:
         """The models that can be asked for."""

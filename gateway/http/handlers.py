@@ -13,9 +13,11 @@ from aiohttp import web
 from config.settings import Server
 from gateway.background import spawn
 from gateway.calls import Calls, add_to
-from gateway.errors import GatewayError, Internal, NotSupported, Unauthenticated, UnknownModel
+from gateway.errors import GatewayError, Internal, NotSupported, Overloaded, Unauthenticated, UnknownModel
 from gateway.hooks import Hooks
 from gateway.http.boundary import REQUEST_ID, Boundary, read_json
+from gateway.http.incoming import Incoming
+from gateway.http.multipart import read_form
 from gateway.http.records import Records
 from gateway.http.stored_files import StoredFiles
 from gateway.http.stream import EventWriter
@@ -30,11 +32,13 @@ from gateway.model import (
     RequestHead,
     Usage,
 )
+from gateway.wire import pictures
 from gateway.wire.dialect import Counting, Dialect, ModelCard, Recording, Request, Route
 
 Choice = tuple[Dialect, Route]
 _CLIENT_LEFT = 499
 _DECODE_IN_THREAD_FROM = 256_000
+_SMALL_BODY = 1_000_000
 
 
 class _Progress:
@@ -78,6 +82,7 @@ class Handlers:
         records: Records,
         *,
         stored: StoredFiles,
+        incoming: Incoming,
         cards: Callable[[], Sequence[ModelCard]],
         anonymous: bool,
         simulated: bool,
@@ -87,9 +92,11 @@ class Handlers:
         self._boundary = boundary
         self._server = server
         self._records = records
+        self._incoming = incoming
         self._cards = cards
         self._anonymous = anonymous
         self._stored = stored
+        self._held = 0
         self._common = {"x-gateway-simulated": "true"} if simulated else {}
 
     def handler(self, choices: Sequence[Choice]) -> Callable[[web.Request], Any]:
@@ -133,13 +140,15 @@ class Handlers:
         self, request: web.Request, dialect: Dialect, route: Route, head: RequestHead
     ) -> web.StreamResponse:
         progress = _Progress()
+        held = 0
         call = Call(head.request_id, int(time.time()), dialect.name, head=head)
         try:
             call.principal = await self.authenticate(head)
+            held = self._hold(request, route)
             call = await self._decoded(request, dialect, route, call)
             with self._boundary.interruptible():
                 call = await self._calls.prepare(call)
-                call = await self._stored.ready(call)
+                call = await self._incoming.ready(await self._stored.ready(call))
                 if call.stream:
                     return await self._stream(request, dialect, call, progress)
                 return await self._whole(dialect, call, progress)
@@ -150,32 +159,50 @@ class Handlers:
             progress.failed(exc)
             raise
         finally:
+            self._held -= held
             # In a task of its own: it runs to its end also when the caller has left.
             spawn(self._hooks.call_finished(call, progress.outcome()), "tell plugins of a finished call")
 
+    def _hold(self, request: web.Request, route: Route) -> int:
+        """Make room for the body of `request`; returns how many bytes to give back at the end. Raises Overloaded."""
+        most = round(self._server.max_image_mb * 1e6)
+        size = request.content_length if request.content_length is not None else most
+        size = min(size, most) if size > _SMALL_BODY else 0
+        if size and self._held + size > self._server.max_held_mb * 1e6:
+            raise Overloaded("Too many large requests at once", retry_after=5)
+        self._held += size
+        return size
+
     async def _decoded(self, request: web.Request, dialect: Dialect, route: Route, call: Call) -> Call:
-        """The call that the body asks for; `call` is what was known before."""
+        """The call that the body asks for; `call` is what was known before. Raises a GatewayError."""
         assert call.head is not None
-        body = await read_json(request, self._server)
+        if route.form and request.content_type.startswith("multipart/"):
+            body = await read_form(request, self._server)
+        else:
+            body = await read_json(request, self._server)
         asked = Request(call.head, route, request.match_info, body, call.id, call.created)
-        decoded = await self._decode(dialect, asked)
+        size = request.content_length
+        if size is not None and size <= _DECODE_IN_THREAD_FROM:
+            decoded = dialect.decode(asked)
+        else:
+            decoded = await asyncio.to_thread(dialect.decode, asked)
         decoded.head, decoded.principal = call.head, call.principal
         return await self._records.recall(dialect, decoded)
-
-    async def _decode(self, dialect: Dialect, request: Request) -> Call:
-        size = request.head.headers.get("Content-Length", "0")
-        if size.isdigit() and int(size) > _DECODE_IN_THREAD_FROM:
-            return await asyncio.to_thread(dialect.decode, request)
-        return dialect.decode(request)
 
     async def _whole(self, dialect: Dialect, call: Call, progress: _Progress) -> web.StreamResponse:
         reply = Reply()
         async for event in self._calls.run(call):
             progress.saw(event)
             add_to(reply, event)
-        body = dialect.encode_whole(reply, call)
+        headers = self._headers(call)
+        images = [image for one in (reply, *reply.choices) for image in one.images]
+        if images:
+            headers["x-gateway-pictures"] = _header_safe(pictures.header(images))
+            body = await asyncio.to_thread(dialect.encode_whole, reply, call)
+        else:
+            body = dialect.encode_whole(reply, call)
         await self._records.keep(dialect, call)
-        return web.Response(body=body, content_type="application/json", headers=self._headers(call))
+        return web.Response(body=body, content_type="application/json", headers=headers)
 
     async def _stream(
         self, request: web.Request, dialect: Dialect, call: Call, progress: _Progress
@@ -221,6 +248,8 @@ class Handlers:
             headers["x-gateway-ignored"] = ", ".join(call.ignored)
         for name, value in call.reply_headers.items():
             headers[name] = _header_safe(value)
+        if call.warnings:
+            headers["x-gateway-warnings"] = _header_safe("; ".join(call.warnings)[:1000])
         return headers
 
     # --- tokens and records ---------------------------------------------------------------------------------------

@@ -38,4 +38,4 @@ class StoredFiles:
         mime = media.sniff(data) or record.mime
         if mime not in media.EXTENSIONS:
             raise bad(file.param, "has a media type that Gemini does not take")
-        return Blob(data, mime, f"file-{file.number}.{media.EXTENSIONS[mime]}")
+        return Blob(data, mime, f"file-{file.number}.{media.EXTENSIONS[mime]}", file.param)

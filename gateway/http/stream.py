@@ -11,7 +11,7 @@ from aiohttp import web
 from config.settings import Server
 from gateway.background import spawn
 from gateway.errors import GatewayError
-from gateway.model import Call, Event, Finished
+from gateway.model import Call, Event, Finished, ImageReady
 from gateway.wire.dialect import Dialect
 
 
@@ -56,7 +56,10 @@ class EventWriter:
     async def send(self, event: Event) -> None:
         """Encode and write `event`. What `Finished` becomes leaves with the end of the response, in one write."""
         self._open()
-        data = self._dialect.encode_event(event, self._call)
+        if isinstance(event, ImageReady):  # megabytes of base64
+            data = await asyncio.to_thread(self._dialect.encode_event, event, self._call)
+        else:
+            data = self._dialect.encode_event(event, self._call)
         if isinstance(event, Finished):
             self._last = data
         elif data:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.errors import InvalidRequest
-from gateway.model import Blob, Call, JsonAnswer, Message, Part, Role, Text, ToolResult, ToolUse
+from gateway.model import Blob, Call, JsonAnswer, Message, Part, PictureWish, Role, Text, ToolResult, ToolUse
 from gateway.wire import sse, tool_calls
 
 MOST_PROMPT_BYTES = 120_000
@@ -52,6 +52,9 @@ def pack(call: Call, most_bytes: int = MOST_PROMPT_BYTES) -> Prompt:
         raise InvalidRequest("messages: there is no text in them", param="messages")
     rules, demand = tool_calls.instructions(call.tools, call.tool_choice, parallel=call.parallel_tools), _demand(call)
     said = _conversation(turns) if turns else "Please look at the attached file."
+    if call.pictures is not None:
+        said, ask = _drawing(said, call.pictures, masked=any(file.mask for file in files))
+        demand = _joined(demand, ask)
     text = _joined(rules, said, demand)
     if _fits(text, most_bytes):
         return Prompt(text, files)
@@ -141,6 +144,36 @@ def _json_demand(answer: JsonAnswer | None) -> str:
     if answer is None:
         return ""
     return _JSON_SCHEMA.format(schema=sse.dumps(answer.schema).decode()) if answer.schema else _JSON
+
+
+# --- pictures -----------------------------------------------------------------------------------------------------
+
+_ASKS = {
+    "generate": "Generate an image of this.",
+    "edit": "Generate the edited image from the attached one.",
+    "vary": "Generate an image that is a variation of the attached one: same subject and style, other composition.",
+    "answer": "Generate an image as the answer.",
+}
+
+
+def _drawing(said: str, wish: PictureWish, *, masked: bool) -> tuple[str, str]:
+    """(what is said, what is asked for at the end) so that the web answers with a picture. It goes by the last paragraph,
+    so a wish of one line is all in that line."""
+    details = [f"Aspect ratio {wish.aspect}."] if wish.aspect else []
+    if masked:
+        details.append("The attached mask shows what to change: change only its white part, keep all else as it is.")
+    if wish.notes:
+        details.append(wish.notes)
+    if wish.insist:
+        details.append("Do not answer with words: answer with the image itself.")
+    if wish.task == "generate" and "\n" not in said:
+        return " ".join([f"Generate an image: {_ended(said)}", *details]), ""
+    return said, " ".join([_ASKS[wish.task], *details])
+
+
+def _ended(sentence: str) -> str:
+    sentence = sentence.strip()
+    return sentence if sentence.endswith((".", "!", "?", "]", "。")) else sentence + "."
 
 
 # --- size ---------------------------------------------------------------------------------------------------------

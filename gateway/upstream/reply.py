@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -27,6 +28,8 @@ _CARD = re.compile(r"https?://googleusercontent\.com/card_content/\d+")
 # The end of a half-written text is not certain yet: an entity, a closing fence, an escape that a later frame removes.
 _OPEN_END = re.compile(r"(?:&[#\w]{0,31}|\n`{1,3}|\\+[`*_~][^\n]*|\\+)$")
 _TAIL = 120
+# Fields of a candidate's rich content: by position, or in a last dict under the number plus one.
+_RICH, _GENERATED = 12, 7
 _ANCHORS = (64, 32, 16, 8)
 _OPENING = 4096
 # Where the sources that an answer cites stand in its rich content (from records of the site).
@@ -45,6 +48,33 @@ def at(data: Any, *path: int) -> Any:
             return None
         data = data[index]
     return data
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A generated picture as the answer names it: address of its preview, its id in the conversation, and the token that
+    the site's largest download asks for (empty where none came)."""
+
+    url: str
+    id: str
+    token: str = ""
+
+
+def drawn(candidate: Any) -> tuple[Drawn, ...]:
+    """The generated pictures of a candidate."""
+    items = at(_field(at(candidate, _RICH), _GENERATED), 0)
+    found = []
+    for item in items if isinstance(items, list) else ():
+        file = at(item, 0, 3)
+        if url := _text(at(file, 3)):
+            found.append(Drawn(url, _text(at(item, 1, 0)) or "", _text(at(file, 5)) or ""))
+    return tuple(found)
+
+
+def _field(rich: Any, number: int) -> Any:
+    if isinstance(rich, list) and rich and isinstance(rich[-1], dict):
+        return rich[-1].get(str(number + 1)) or at(rich, number)
+    return at(rich, number)
 
 
 class FrameReader:
@@ -237,6 +267,7 @@ class ReplyReader:
         self._changed = False
         self._cited = False
         self.opening = ""
+        self.pictures: tuple[Drawn, ...] = ()
         self.understood = False
         self.complete = False
         self.content_seen = False
@@ -260,8 +291,9 @@ class ReplyReader:
         """The stream has ended."""
         return self._absorb(self._frames.finish())
 
-    def recovered(self, text: str, thoughts: str) -> None:
+    def recovered(self, text: str, thoughts: str, pictures: tuple[Drawn, ...] = ()) -> None:
         """The library read the whole answer from the chat's history, already unescaped."""
+        self.pictures = self.pictures or pictures
         self._candidate = ["", [html.escape(text, quote=False)]] + [None] * 35 + [[[html.escape(thoughts, quote=False)]]]
         self._changed = self.complete = True
 
@@ -302,10 +334,14 @@ class ReplyReader:
             return False
         self.rcid = candidate[0]
         self._candidate = candidate
+        if at(candidate, _RICH):
+            self.pictures = drawn(candidate) or self.pictures
         self._changed = True
         self.complete = at(candidate, 8, 0) == 2 or self.complete
         # Any text or thought counts: from here on the prompt is never sent again.
-        self.content_seen = self.content_seen or bool(at(candidate, 1, 0) or at(candidate, 37, 0, 0))
+        self.content_seen = self.content_seen or bool(
+            at(candidate, 1, 0) or at(candidate, 37, 0, 0) or self.pictures
+        )
         return True
 
     def _served(self, inner: list[Any]) -> None:

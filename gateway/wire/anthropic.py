@@ -25,7 +25,7 @@ from gateway.model import (
     ToolCall,
     Usage,
 )
-from gateway.wire import anthropic_input, media, sse
+from gateway.wire import anthropic_input, pictures, sse
 from gateway.wire.dialect import ModelCard, Request, Route
 from gateway.wire.fields import Fields, bad, model_name, stop_words
 
@@ -117,7 +117,9 @@ class Anthropic:
                 opened = stream.open("tool_use", _tool_use(event) | {"input": {}})
                 return opened + stream.delta("input_json_delta", "partial_json", event.arguments or "{}")
             case ImageReady(image):
-                return stream.into("text", _TEXT) + stream.delta("text_delta", "text", "\n\n" + media.markdown(image))
+                pieces = ("\n\n", *pictures.markdown(image))
+                deltas = [stream.delta("text_delta", "text", piece) for piece in pieces]
+                return stream.into("text", _TEXT) + b"".join(deltas)
             case Finished():
                 return stream.close() + _end(event)
             case _:
@@ -134,7 +136,7 @@ class Anthropic:
         if reply.thoughts and call.show_thoughts:
             seen = hashlib.sha256(reply.thoughts.encode("utf-8", "replace"))
             content.append({"type": "thinking", "thinking": reply.thoughts, "signature": _signature(seen)})
-        text = "\n\n".join(filter(None, [reply.text, *map(media.markdown, reply.images)]))
+        text = "\n\n".join(filter(None, [reply.text, *("".join(pictures.markdown(image)) for image in reply.images)]))
         if text or not (reply.tool_calls or content):
             content.append({"type": "text", **_TEXT, "text": text})
         content += [{"type": "tool_use", **_tool_use(tool)} for tool in reply.tool_calls]

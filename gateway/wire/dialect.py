@@ -20,18 +20,28 @@ def anyone(head: RequestHead) -> bool:
 @dataclass(frozen=True, slots=True)
 class Route:
     """One address of a dialect. `path` is an aiohttp pattern. Where two dialects share an address, `claims` says by the
-    request's head whose it is; the first that claims it serves. `action` tells decode() which of its forms this is."""
+    request's head whose it is; the first that claims it serves. `action` tells decode() which of its forms this is.
+    `form` says that multipart/form-data is taken beside JSON."""
 
     method: str
     path: str
     operation: Operation
     action: str = ""
     claims: Callable[[RequestHead], bool] = anyone
+    form: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file in a form. Its name and type are the caller's claims, and not kept."""
+
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A decoded HTTP request: `body` is the JSON object, `params` come from the path. `id` and `created` (seconds since
+    """A decoded HTTP request: `body` is the JSON object (of a form: its fields as text, its files as Upload, a list where
+    a name is repeated), `params` come from the path. `id` and `created` (seconds since
     1970) are made at the edge, so that encoding stays pure."""
 
     head: RequestHead

@@ -20,8 +20,10 @@ from gateway.model import (
     FinishReason,
     Image,
     ImageReady,
+    Link,
     Message,
     Part,
+    PictureWish,
     Reply,
     RequestHead,
     Role,
@@ -33,7 +35,7 @@ from gateway.model import (
     ToolCall,
     Usage,
 )
-from gateway.wire import gemini_tools, media, sse
+from gateway.wire import gemini_tools, media, pictures, sse
 from gateway.wire.dialect import ModelCard, Request, Route, anyone
 from gateway.wire.fields import Fields, bad, model_name, stop_words
 
@@ -123,6 +125,8 @@ class Gemini:
             show_thoughts=thinking.flag("includeThoughts", "include_thoughts") if thinking else False,
             stop=stop_words(config.get("stopSequences", "stop_sequences"), "generationConfig.stopSequences", most=5),
             max_tokens=config.whole("maxOutputTokens", "max_output_tokens", low=1, high=10_000_000),
+            pictures=_pictures(config),
+            picture_delivery="bytes",
             tools=tools,
             tool_choice=gemini_tools.choice(fields, tools),
             choices=config.whole("candidateCount", "candidate_count", low=1, high=8) or 1,
@@ -195,7 +199,7 @@ class Gemini:
 
 
 def _messages(fields: Fields) -> tuple[Message, ...]:
-    files: list[Blob] = []
+    files: list[Blob | Link] = []
     ids = gemini_tools.Ids()
     messages = []
     system = fields.get("systemInstruction", "system_instruction")
@@ -215,14 +219,14 @@ def _messages(fields: Fields) -> tuple[Message, ...]:
     return tuple(messages)
 
 
-def _parts(fields: Fields, files: list[Blob], ids: gemini_tools.Ids) -> tuple[Part, ...]:
+def _parts(fields: Fields, files: list[Blob | Link], ids: gemini_tools.Ids) -> tuple[Part, ...]:
     single = fields.get("parts")
     if isinstance(single, dict):
         fields = Fields({"parts": [single]}, fields.path)
     return tuple(_part(table, files, ids) for table in fields.tables("parts"))
 
 
-def _part(fields: Fields, files: list[Blob], ids: gemini_tools.Ids) -> Part:
+def _part(fields: Fields, files: list[Blob | Link], ids: gemini_tools.Ids) -> Part:
     text = fields.text("text")
     if text is not None:
         return Thought(text) if fields.flag("thought") else Text(text)
@@ -246,6 +250,24 @@ def _part(fields: Fields, files: list[Blob], ids: gemini_tools.Ids) -> Part:
     if set(fields.data) <= {"thoughtSignature", "thought_signature", "thought", "text", "partMetadata"}:
         return Text("")
     raise bad(fields.path, "must have text, inlineData, fileData, functionCall or functionResponse")
+
+
+def _pictures(config: Fields) -> PictureWish | None:
+    """The pictures that `responseModalities` and `imageConfig` ask for. IMAGE alone: one must come."""
+    modalities = config.items("responseModalities", "response_modalities") or ()
+    named = {str(item).upper() for item in modalities}
+    if unknown := named - {"TEXT", "IMAGE", "MODALITY_UNSPECIFIED"}:
+        raise bad("generationConfig.responseModalities", f"cannot be {min(unknown)[:20]}: TEXT and IMAGE are served")
+    wanted = config.table("imageConfig", "image_config")
+    if "IMAGE" not in named and wanted is None:
+        return None
+    wanted = wanted or Fields({}, "generationConfig.imageConfig")
+    size, _ = pictures.size_and_aspect(wanted.text("imageSize", "image_size", most=10), wanted.at("imageSize"))
+    return PictureWish(
+        task="generate" if named == {"IMAGE"} else "answer",
+        aspect=pictures.aspect(wanted.text("aspectRatio", "aspect_ratio", most=10), wanted.at("aspectRatio")),
+        size=size,
+    )
 
 
 def _extended(thinking: Fields | None) -> bool:
@@ -328,7 +350,7 @@ def _usage(usage: Usage) -> dict[str, int]:
 
 
 def _inline(image: Image) -> dict[str, Any]:
-    return {"inlineData": {"mimeType": image.mime, "data": media.encode(image.data)}}
+    return {"inlineData": {"mimeType": image.mime, "data": media.json_base64(image.data)}}
 
 
 def _framed(call: Call, value: dict[str, Any], last: bool = False) -> bytes:

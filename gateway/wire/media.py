@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from dataclasses import replace
 
-from gateway.model import Blob, Image
+import orjson
+
+from gateway.model import Blob, Link
 from gateway.wire.fields import bad
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w-]+=[^;,]*)*(;base64)?,", re.ASCII)
@@ -17,6 +20,8 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"GIF89a", "image/gif"),
     (b"%PDF-", "application/pdf"),
 )
+MOST_URL = 8192
+_STEP = 768_000  # a multiple of 3 and of 4: pieces of base64 join without padding between them
 EXTENSIONS = {
     "image/png": "png",
     "image/jpeg": "jpg",
@@ -47,38 +52,87 @@ def sniff(data: bytes) -> str | None:
     return None
 
 
-def blob(encoded: str, mime: str, number: int, param: str) -> Blob:
+def blob(encoded: str, mime: str, number: int, param: str, *, mask: bool = False) -> Blob:
     """Base64 text as a file named by its number and type. Raises InvalidRequest."""
     try:
-        data = base64.b64decode(encoded, validate=False) if encoded else b""
+        data = _decoded(encoded)
     except (binascii.Error, ValueError):
         raise bad(param, "is not base64") from None
     if not data:
         raise bad(param, "is empty or not base64")
+    return file(data, mime, number, param, mask=mask)
+
+
+def file(data: bytes, mime: str, number: int, param: str, *, mask: bool = False) -> Blob:
+    """Bytes as a file named by its number and type. `mime` is a claim: what the bytes show goes before it. Raises
+    InvalidRequest."""
     known = sniff(data)
     if mime.startswith("image/") and known is None and mime not in ("image/heic", "image/heif"):
         raise bad(param, "is not a PNG, JPEG, WebP or GIF picture")
     mime = known or mime
     if mime not in EXTENSIONS:
         raise bad(param, "has a media type that Gemini does not take")
-    return Blob(data, mime, f"file-{number}.{EXTENSIONS[mime]}")
+    name = "mask" if mask else f"file-{number}"
+    return Blob(data, mime, f"{name}.{EXTENSIONS[mime]}", param, mask)
 
 
-def from_url(url: str, number: int, param: str) -> Blob:
-    """A `data:` URL as a file. Raises InvalidRequest; other schemes are refused."""
-    if not url.startswith("data:"):
-        raise bad(param, "must be a data: URL (base64); other addresses are not fetched")
+def from_url(url: str, number: int, param: str, *, mask: bool = False) -> Blob | Link:
+    """A `data:` URL as a file, an http(s) one as a link to it. Raises InvalidRequest for other schemes."""
+    if url[:8].lower().startswith(("https://", "http://")):
+        if len(url) > MOST_URL:
+            raise bad(param, f"must be at most {MOST_URL} characters")
+        return Link(url, number, param, mask)
+    if url[:5].lower() != "data:":
+        raise bad(param, "must be a data: or https: URL")
     match = _DATA_URL.match(url)
     if match is None or not match.group(2):
         raise bad(param, "is not a base64 data: URL")
-    return blob(url[match.end() :], (match.group(1) or "text/plain").lower(), number, param)
+    mime = (match.group(1) or "text/plain").lower()
+    return blob(url[match.end() :], mime, number, param, mask=mask)
 
 
-def markdown(image: Image) -> str:
-    """A picture of an answer as Markdown, for formats that have no place for one: its URL, or itself as a data: URL."""
-    return f"![image]({image.url or f'data:{image.mime};base64,{encode(image.data)}'})"
+def picture(text: str, number: int, param: str, *, mask: bool = False) -> Blob | Link:
+    """A picture as callers write it: a data URL, an https URL, or bare base64. Raises InvalidRequest."""
+    bare = ":" not in text[:12]
+    found = blob(text, "image/png", number, param, mask=mask) if bare else from_url(text, number, param, mask=mask)
+    return replace(found, picture=True) if isinstance(found, Link) else only_picture(found)
+
+
+def only_picture(found: Blob) -> Blob:
+    """`found`, if it is a picture. Raises InvalidRequest."""
+    if not found.mime.startswith("image/"):
+        raise bad(found.param, "is not a picture")
+    return found
 
 
 def encode(data: bytes) -> str:
     """Base64 text of `data`."""
-    return base64.b64encode(data).decode("ascii")
+    return _encoded(data).decode("ascii")
+
+
+def data_url(data: bytes, mime: str) -> str:
+    """`data` as a data: URL."""
+    return f"data:{mime};base64,{encode(data)}"
+
+
+def json_base64(data: bytes, *, url_of: str | None = None) -> orjson.Fragment:
+    """Base64 text of `data` as a JSON string that is ready: megabytes that nobody need scan again. With `url_of` (a
+    media type) it is a data: URL."""
+    prefix = f"data:{url_of};base64," if url_of else ""
+    return orjson.Fragment(b'"%b%b"' % (prefix.encode("ascii"), _encoded(data)))
+
+
+def _encoded(data: bytes) -> bytes:
+    """In pieces, so that other threads get their turn between them."""
+    if len(data) <= _STEP:
+        return base64.b64encode(data)
+    return b"".join(base64.b64encode(data[at : at + _STEP]) for at in range(0, len(data), _STEP))
+
+
+def _decoded(encoded: str) -> bytes:
+    """The bytes of base64 text; in pieces, as in `_encoded`."""
+    if len(encoded) <= _STEP:
+        return base64.b64decode(encoded)
+    if "\n" in encoded or "\r" in encoded or " " in encoded:
+        encoded = "".join(encoded.split())
+    return b"".join(base64.b64decode(encoded[at : at + _STEP]) for at in range(0, len(encoded), _STEP))

@@ -15,6 +15,8 @@ from gateway.model import (
     Event,
     Finished,
     FinishReason,
+    ImageReady,
+    Link,
     Message,
     Part,
     Reply,
@@ -26,7 +28,7 @@ from gateway.model import (
     ToolResult,
     ToolUse,
 )
-from gateway.wire import media, openai, openai_tools, sse
+from gateway.wire import media, openai, openai_tools, pictures, sse
 from gateway.wire.dialect import ModelCard, Request, Route
 from gateway.wire.fields import Fields, bad, model_name, stop_words
 
@@ -148,11 +150,11 @@ def _messages(fields: Fields) -> tuple[Message, ...]:
     tables = fields.tables("messages")
     if not tables:
         raise bad("messages", "must be a list of at least one message")
-    files: list[Blob] = []
+    files: list[Blob | Link] = []
     return tuple(_message(table, files) for table in tables)
 
 
-def _message(fields: Fields, files: list[Blob]) -> Message:
+def _message(fields: Fields, files: list[Blob | Link]) -> Message:
     role = fields.word("role", of=tuple(ROLES))
     if role is None:
         raise bad(fields.at("role"), "is required")
@@ -191,7 +193,7 @@ def _use(id: str, fields: Fields) -> ToolUse:
     return ToolUse(id, name, fields.text("arguments") or "{}")
 
 
-def _part(fields: Fields, files: list[Blob]) -> Part:
+def _part(fields: Fields, files: list[Blob | Link]) -> Part:
     kind = fields.text("type", most=100)
     match kind:
         case "text" | "input_text" | "output_text" | "refusal":
@@ -213,7 +215,7 @@ def _part(fields: Fields, files: list[Blob]) -> Part:
             raise bad(fields.at("type"), "must be text, image_url or file")
 
 
-def _file(fields: Fields, files: list[Blob]) -> Blob:
+def _file(fields: Fields, files: list[Blob | Link]) -> Blob | Link:
     inner = fields.table("file")
     data = inner.text("file_data", most=100_000_000) if inner else None
     if inner is None or data is None:
@@ -263,7 +265,7 @@ def _envelope(call: Call, kind: str) -> dict[str, Any]:
 
 
 def _choice(reply: Reply, call: Call, index: int) -> dict[str, Any]:
-    content = None if reply.tool_calls and not reply.text else reply.text
+    content = None if reply.tool_calls and not reply.text and not reply.images else _with_pictures(reply)
     message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
     message["annotations"] = [openai.annotation(citation) for citation in reply.citations]
     if reply.thoughts and call.show_thoughts:
@@ -288,6 +290,13 @@ def _deltas(event: Event, call: Call) -> Iterator[dict[str, Any]]:
             yield from _called(event, call)
         case Citation():
             yield {"annotations": [openai.annotation(event)]}
+        case ImageReady(image):
+            yield from ({"content": piece} for piece in ("\n\n", *pictures.markdown(image)))
+
+
+def _with_pictures(reply: Reply) -> str:
+    drawn = ["".join(pictures.markdown(image)) for image in reply.images]
+    return "\n\n".join([*([reply.text.rstrip()] if reply.text.strip() else []), *drawn]) if drawn else reply.text
 
 
 def _chunk(call: Call, delta: dict[str, Any], finish: str | None = None, *, index: int = 0) -> bytes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gateway.errors import GatewayError
-from gateway.model import Call, Event, Finished, Message, Reply, Text, TextDelta
-from gateway.wire import openai, sse
+from gateway.model import Call, Event, Finished, ImageReady, Message, Reply, Text, TextDelta
+from gateway.wire import openai, pictures, sse
 from gateway.wire.dialect import ModelCard, Request, Route
 from gateway.wire.fields import Fields, bad, model_name
 
@@ -44,6 +44,11 @@ class Simple:
         match event:
             case TextDelta(text):
                 return sse.data({"text": text, "model": call.served_model or call.model})
+            case ImageReady(image):
+                return b"".join(
+                    sse.data({"text": piece, "model": call.served_model or call.model})
+                    for piece in ("\n\n", *pictures.markdown(image))
+                )
             case Finished():
                 return sse.DONE
             case _:
@@ -56,7 +61,8 @@ class Simple:
         return sse.data(openai.error(error)) + sse.DONE
 
     def encode_whole(self, reply: Reply, call: Call) -> bytes:
-        return sse.dumps({"text": reply.text, "model": call.served_model or call.model})
+        text = "\n\n".join([reply.text.rstrip(), *("".join(pictures.markdown(image)) for image in reply.images)])
+        return sse.dumps({"text": text if reply.images else reply.text, "model": call.served_model or call.model})
 
     def encode_error(self, error: GatewayError) -> bytes:
         return sse.dumps(openai.error(error))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from gateway.model import Image, ImageReady
 from gateway.state.memory import MemoryStore
-from gateway.testing import Client, make_client
+from gateway.testing import Client, Script, make_client
 from plugins import rate_limit
 from plugins.api_key import Plugin as ApiKey
 from plugins.api_key import Settings as ApiKeySettings
@@ -71,3 +72,20 @@ async def test_model_lists_and_refused_requests_cost_nothing() -> None:
         assert (await client.chat("hello", model="nothing-like-it")).status == 404
         assert (await client.chat("hello", temperature=9)).status == 400
         assert (await client.chat("hello")).status == 200
+
+
+async def test_three_pictures_count_as_three_calls_and_keep_the_pace_of_one() -> None:
+    now = [0.0]
+    picture = Script(ImageReady(Image(b"x", "image/png", 1024, 1024)))
+    plugins, store = [limiter(global_per_hour=4, model_interval_s=5)], MemoryStore(lambda: now[0])
+    async with make_client(plugins=plugins, state=store, script=[picture]) as client:
+
+        async def ask(n: int) -> int:
+            async with client.http.post("/v1/images/generations", json={"prompt": "a boat", "n": n}) as response:
+                return response.status
+
+        assert await ask(3) == 200
+        assert await ask(1) == 429
+        now[0] += 5
+        assert await ask(2) == 429
+        assert await ask(1) == 200

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,11 +26,12 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from gateway.model import Blob, Call, Event, Finished
+from gateway.model import Blob, Call, Event, Finished, Image, ImageReady
 from gateway.upstream.gemini_web.allowance import read
 from gateway.upstream.gemini_web.client import Client, Deadlines, Tokens, current_reader
 from gateway.upstream.gemini_web.faults import translated
 from gateway.upstream.gemini_web.jar import dress, learned, rotate
+from gateway.upstream.gemini_web.pictures import MOST_BYTES, Download, Place, drawn_in
 from gateway.upstream.gemini_web.session import Session, transfers
 from gateway.upstream.gemini_web.signing_in import fetch_tokens, profile, read_status
 from gateway.upstream.packing import pack
@@ -137,14 +138,25 @@ class WebAccount:
         if self._tokens is None:
             raise UpstreamUnavailable("the account is not signed in yet")
         client = await self._take()
-        reader = ReplyReader(hold=not call.stream)
+        hold = not call.stream or (call.pictures is not None and call.pictures.required)
+        reader = ReplyReader(hold=hold)
         deadlines = Deadlines(client, self._settings.upstream)
         healthy = False
         try:
+            held: list[Event] = []
             async with aclosing(self._events(client, reader, deadlines, call, offer)) as events:
                 async for event in events:
-                    yield event
+                    if hold:
+                        held.append(event)
+                    else:
+                        yield event
             healthy = client._running and deadlines.expired is None
+            deadlines.stop()
+            # Where nothing needs to go out early, nothing does before the pictures are there: until then another
+            # account may still do better.
+            held += [ImageReady(image) for image in await self._images(call, reader)]
+            for event in held:
+                yield event
             yield Finished()
         except Exception as exc:
             error = translated(exc, reader, deadlines.expired)
@@ -153,9 +165,10 @@ class WebAccount:
             raise error from exc
         finally:
             deadlines.stop()
+            self._forget(call, reader)
             if healthy:
                 self._put_back(client)
-                self._after(client, reader)
+                self._after()
             else:
                 await client.close()
 
@@ -163,8 +176,8 @@ class WebAccount:
         self, client: Client, reader: ReplyReader, deadlines: Deadlines, call: Call, offer: Offer
     ) -> AsyncGenerator[Event, None]:
         prompt = pack(call)
-        chat = self._settings.gateway.chat
-        client.reads_history = chat != "temporary"
+        temporary = self._chat(call) == "temporary"
+        client.reads_history = not temporary
         files = await self._upload(client, prompt.files)
         model = client._model_registry.get(offer.id)
         current_reader.set(reader)
@@ -172,7 +185,7 @@ class WebAccount:
             prompt=prompt.text,
             req_file_data=files,
             model=model,
-            temporary=chat == "temporary",
+            temporary=temporary,
             extended_thinking=call.extended_thinking,
             current_retry=0,
             timeout=(_CONNECT_TIMEOUT_S, 0),
@@ -182,7 +195,7 @@ class WebAccount:
             async with aclosing(outputs):
                 async for output in outputs:
                     if output.text:  # ours carry none: this one was read back from the chat's history
-                        reader.recovered(output.text, output.thoughts or "")
+                        reader.recovered(output.text, output.thoughts or "", drawn_in(output))
                     deadlines.alive(complete=reader.complete)
                     if call.served_model is None and (reader.served_id or reader.served_name):
                         await self._note_model(call, offer, reader, passed=passed)
@@ -204,6 +217,27 @@ class WebAccount:
             raise UpstreamUnavailable("Gemini gave an empty answer")
         for event in rest:
             yield event
+
+    def _chat(self, call: Call) -> str:
+        """What becomes of the chat: temporary, keep or delete. A temporary one has no full-size pictures."""
+        return self._settings.gateway.chat if call.pictures is None else self._settings.pictures.chat
+
+    async def _images(self, call: Call, reader: ReplyReader) -> list[Image]:
+        """The pictures of the answer with their bytes, fetched on a session of their own."""
+        if not reader.pictures:
+            return []
+        begun = time.monotonic()
+        place = None if self._chat(call) == "temporary" else Place.of(reader)
+        session = self._session(most_bytes=MOST_BYTES)
+        download = Download(session, self._borrowed, place, seconds=self._settings.pictures.download_timeout_s)
+        try:
+            images = await download.images(reader.pictures, call.pictures.size if call.pictures else None)
+        finally:
+            await session.close()
+        if len(images) < len(reader.pictures):
+            call.warnings.append("not all pictures of the answer could be downloaded")
+        call.spent["download"] = time.monotonic() - begun
+        return images
 
     async def _upload(self, client: Client, files: tuple[Blob, ...]) -> list[Any] | None:
         """Send the files one after the other, each with its real name and type."""
@@ -248,10 +282,10 @@ class WebAccount:
 
     # --- clients --------------------------------------------------------------------------------------------------
 
-    def _session(self) -> Session:
+    def _session(self, *, most_bytes: int = 0) -> Session:
         if self._transfers is None:
             self._transfers = transfers()
-        session = Session(self._transfers, self._proxy, self._verify)
+        session = Session(self._transfers, self._proxy, self._verify, most_bytes=most_bytes)
         dress(session, self.cookies)
         return session
 
@@ -279,12 +313,15 @@ class WebAccount:
         if fresh != self.cookies:
             self.use(fresh)
 
-    def _after(self, client: Client, reader: ReplyReader) -> None:
+    def _forget(self, call: Call, reader: ReplyReader) -> None:
+        """Delete the chat where that is wanted, also after a failure or when the caller has left."""
+        if self._chat(call) == "delete" and reader.cid and not self._closed:
+            spawn(self._side_call(lambda client: client.delete_chat(reader.cid)), "delete a finished chat")
+
+    def _after(self) -> None:
         """What may wait until the caller has the answer."""
         if self._closed:
             return
-        if self._settings.gateway.chat == "delete" and reader.cid:
-            spawn(self._side_call(lambda client: client.delete_chat(reader.cid)), "delete a finished chat")
         now = time.monotonic()
         if self._settings.upstream.activity_ping == "background" and now - self._active_at > _ACTIVITY_EVERY_S:
             self._active_at = now
@@ -292,15 +329,19 @@ class WebAccount:
 
     async def _side_call(self, act: Any) -> None:
         """A request beside the answers: on a session of its own, bounded, and never anybody's failure."""
+        with suppress(GatewayError, library_errors.APIError, library_errors.GeminiError, RequestException, TimeoutError):
+            async with self._borrowed() as client, asyncio.timeout(self._settings.upstream.init_timeout_s):
+                action: Coroutine[Any, Any, None] = act(client)
+                await action
+
+    @asynccontextmanager
+    async def _borrowed(self) -> AsyncIterator[Client]:
+        """A client for something beside the answers. One that failed is not used again."""
         client = await self._take()
         done = False
         try:
-            async with asyncio.timeout(self._settings.upstream.init_timeout_s):
-                action: Coroutine[Any, Any, None] = act(client)
-                await action
+            yield client
             done = True
-        except (GatewayError, library_errors.APIError, library_errors.GeminiError, RequestException, TimeoutError):
-            pass
         finally:
             if done and client._running:
                 self._put_back(client)

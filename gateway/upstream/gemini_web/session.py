@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
-from curl_cffi import AsyncCurl, Curl, CurlECode, CurlError, CurlHttpVersion, CurlMOpt
+from curl_cffi import AsyncCurl, Curl, CurlECode, CurlError, CurlHttpVersion, CurlMOpt, CurlOpt
 from curl_cffi.requests import AsyncSession, Response
 from gemini_webapi.constants import BROWSER_TYPE
 
@@ -16,7 +17,7 @@ from gateway.upstream.gemini_web.faults import http_error
 from gateway.upstream.protocol import Cookies
 
 # Cookie-bearing requests go to these hosts only, whatever a redirect or an answer says.
-_HOSTS = ("gemini.google.com", "accounts.google.com", "www.google.com", "content-push.googleapis.com")
+_HOST = re.compile(r"([a-z0-9-]+\.)+(google|googleusercontent)\.com|content-push\.googleapis\.com")
 
 
 def transfers() -> AsyncCurl:
@@ -29,9 +30,9 @@ def transfers() -> AsyncCurl:
 
 class Session(AsyncSession[Response]):
     """One call's transfers, run by the account's `shared` curl: no redirects followed, no foreign host, and an end that
-    really ends them."""
+    really ends them. `most_bytes` bounds each answer (0: not); for downloads."""
 
-    def __init__(self, shared: AsyncCurl, proxy: str | None, verify: bool | str) -> None:
+    def __init__(self, shared: AsyncCurl, proxy: str | None, verify: bool | str, *, most_bytes: int = 0) -> None:
         super().__init__(
             async_curl=shared,
             impersonate=BROWSER_TYPE,
@@ -40,6 +41,7 @@ class Session(AsyncSession[Response]):
             http_version=CurlHttpVersion.NONE,
             verify=verify,  # type: ignore[arg-type] # a path works, and the library passes one on as it is
             max_clients=4,
+            curl_options={CurlOpt.MAXFILESIZE_LARGE: most_bytes} if most_bytes else None,
         )
         self._in_flight: set[Curl] = set()
         self._ending = False
@@ -58,9 +60,7 @@ class Session(AsyncSession[Response]):
 
     async def request(self, method: Any, url: str, *args: Any, **kwargs: Any) -> Response:
         """Raises an UpstreamError for anything but a good answer: the library would tell less of it."""
-        parts = urlsplit(url)
-        if parts.scheme != "https" or parts.hostname not in _HOSTS:
-            raise UpstreamChanged("Gemini named an address that is not Google's")
+        _check(url)
         streamed = bool(kwargs.get("stream"))
         response = await super().request(method, url, *args, **kwargs)
         self.cookies_changed = self.cookies_changed or "set-cookie" in response.headers
@@ -68,6 +68,19 @@ class Session(AsyncSession[Response]):
             body = await response.acontent() if streamed else response.content
             raise http_error(response.status_code, response.headers, body[:65_536])
         return response
+
+    async def hop(self, url: str, headers: Any, seconds: float) -> tuple[str | None, bytes]:
+        """One step of a download: (the address that comes next, nothing) or (None, the file). An address comes as a
+        redirect, or as a text; it is checked when it is gone to. Raises an UpstreamError."""
+        _check(url)
+        response = await super().request("GET", url, headers=headers, timeout=seconds)
+        if 300 <= response.status_code < 400 and (location := response.headers.get("location")):
+            return urljoin(url, location), b""
+        if response.status_code != 200:
+            raise http_error(response.status_code, response.headers, response.content[:65_536])
+        if (response.headers.get("content-type") or "").startswith("text/"):
+            return response.text.strip(), b""
+        return None, response.content
 
     def stream(  # type: ignore[override] # of all its parameters the library uses these
         self, method: Any, url: str, **kwargs: Any
@@ -94,3 +107,10 @@ class Session(AsyncSession[Response]):
         await super().close()
         for curl in tuple(self._in_flight):
             self.acurl.set_exception(curl, CurlError("the call is over", CurlECode.ABORTED_BY_CALLBACK))
+
+
+
+def _check(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme != "https" or "\\" in url or not _HOST.fullmatch(parts.netloc):
+        raise UpstreamChanged("Gemini named an address that is not Google's")
