@@ -18,7 +18,7 @@ from gateway.accounts import enrolment, intake, roster
 from gateway.accounts.cookies import CookieStore
 from gateway.accounts.enrolment import Enrolled, Enrolment
 from gateway.accounts.intake import Pasted
-from gateway.app import cookie_store, state_store
+from gateway.backend import cookie_store, state_store
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.first_keys import state_dir
 from gateway.upstream.gemini_web import GeminiWeb

@@ -9,22 +9,19 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
 from config.loader import ConfigError
 from config.settings import Settings
 from gateway import plugin_loader
-from gateway.accounts import vault
 from gateway.accounts.catalogue import Catalogue
-from gateway.accounts.cookies import CookieStore
 from gateway.accounts.enrolment import Enrolment
 from gateway.accounts.keeping import Keeper
 from gateway.accounts.pool import Pool
-from gateway.accounts.shelf import Files, Shared
 from gateway.allocator import trim_for_ever
-from gateway.application import Parts, application, registered
+from gateway.application import application, registered
+from gateway.backend import Backend, cookie_store, state_store
 from gateway.background import settle, spawn
 from gateway.calls import Calls
 from gateway.clock import steady
@@ -40,8 +37,6 @@ from gateway.model import AccountChange, AccountView, Call
 from gateway.pictures import Finisher
 from gateway.plugin_loader import LoadedPlugin
 from gateway.state.files import FileStore
-from gateway.state.memory import MemoryStore
-from gateway.state.redis import RedisStore
 from gateway.state.store import StateStore
 from gateway.upstream.gemini_web import GeminiWeb
 from gateway.upstream.protocol import Upstream
@@ -49,20 +44,12 @@ from gateway.upstream.protocol import Upstream
 log = logging.getLogger(__name__)
 # Of all files that callers have uploaded; Google's own limit is 20 GB.
 _MOST_FILE_BYTES = 2_000_000_000
+
 # What only a restart can change: the front, and what all replicas of this process stand on.
 FIXED = {
     "server": ("host", "port", "workers", "header_timeout_s", "max_connections", "write_stall_s"),
     "state": ("url", "dir", "cluster", "secret", "other_secret"),
 }
-# Settings that say nothing about accounts: when only these change, a reload keeps the pool as it is.
-BESIDE_ACCOUNTS: Any = {
-    "server": True,
-    "admin": True,
-    "plugins": True,
-    "gateway": {"plugins", "plugin_dirs", "reload", "hook_timeout_s"},
-}
-
-
 @dataclass(frozen=True, slots=True)
 class Seams:
     """What tests and the demo put in: another upstream, plugins that exist already, simulated answers."""
@@ -70,33 +57,6 @@ class Seams:
     upstream: Callable[[Settings, Path], Upstream] | None = None
     plugins: Sequence[LoadedPlugin] | None = None
     simulated: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class Backend:
-    """The accounts and the way to them. Assemblies share it as long as the settings that make it stay the same; the last
-    one to let go closes it."""
-
-    settings: Settings
-    pool: Pool
-    keeper: Keeper
-    enrolment: Enrolment
-    stack: AsyncExitStack
-    users: int = 0
-
-    def serves(self, settings: Settings) -> bool:
-        """Whether it would come out the same from `settings`."""
-        return self.settings.model_dump(exclude=BESIDE_ACCOUNTS) == settings.model_dump(exclude=BESIDE_ACCOUNTS)
-
-    def start(self) -> None:
-        """Begin to sign in. Calls may come before: they wait."""
-        self.keeper.start()
-
-    async def release(self) -> None:
-        """One user less."""
-        self.users -= 1
-        if not self.users:
-            await self.stack.aclose()
 
 
 @dataclass(slots=True, eq=False)
@@ -159,7 +119,7 @@ class Running:
         self._now = await self._assemble(self.settings)
         self._front.show(self._now.stage)
         self.url = await self._front.listen(sockets)
-        self._now.backend.start()
+        self.keeper.start()
 
     async def reload(self) -> None:
         """Read the settings again and let them hold for every request from now on; running requests end as they began.
@@ -173,7 +133,7 @@ class Running:
             self._now, self.settings = new, settings
             self._front.show(new.stage)
             if new.backend is not before.backend:
-                new.backend.start()
+                new.backend.keeper.start()
             self._retiring.add(task := spawn(self._retire(before), "close what a reload replaced"))
             task.add_done_callback(self._retiring.discard)
             log.info("reloaded: the new settings hold")
@@ -226,22 +186,19 @@ class Running:
             stack.callback(easel.close)
             stack.push_async_callback(fetcher.close)
             pool = backend.pool
-            parts = Parts(
-                settings=settings,
-                hooks=hooks,
-                pool=pool,
-                keeper=backend.keeper,
-                enrolment=backend.enrolment,
-                calls=Calls(hooks, pool.generate, pool.find_model, Finisher(hooks, settings.pictures, easel)),
-                incoming=Incoming(fetcher, easel, settings.pictures),
-                store=self._store,
+            app, boundary = application(
+                settings,
+                Calls(hooks, pool.generate, pool.find_model, Finisher(hooks, settings.pictures, easel)),
+                Incoming(fetcher, easel, settings.pictures),
+                hooks,
+                backend,
+                self._store,
+                dialects,
+                loaded,
                 files=self._files,
-                dialects=dialects,
-                plugins=[plugin.name for plugin in loaded if not plugin.dormant],
                 simulated=seams.simulated,
                 reload=self.reload,
             )
-            app, boundary = application(parts)
             app.add_routes([web.route(method, path, handler) for method, path, handler in routes])
             runner = web.AppRunner(app, access_log=None)
             await runner.setup()
@@ -254,20 +211,8 @@ class Running:
         if self._now is not None and self._now.backend.serves(settings):
             return self._now.backend
         make, simulated = self._seams.upstream, self._seams.simulated
-        async with AsyncExitStack() as stack:
-            link = make(settings, self.state_dir) if make else GeminiWeb(settings, self.state_dir, simulated=simulated)
-            stack.push_async_callback(link.close)
-            pool = self._pool(settings, link)
-            stack.push_async_callback(pool.close)
-            cookies = cookie_store(settings, self.state_dir, self._store)
-            keeper = Keeper(pool, settings.accounts, settings.pool, cookies, self._store)
-            await keeper.open()
-            stack.push_async_callback(keeper.close)
-            enrolment = Enrolment(link, cookies, settings.accounts, clock=pool.clock, needs_cookies=pool.signed_out)
-            return Backend(settings, pool, keeper, enrolment, stack.pop_all())
-
-    def _pool(self, settings: Settings, link: Upstream) -> Pool:
-        return Pool(
+        link = make(settings, self.state_dir) if make else GeminiWeb(settings, self.state_dir, simulated=simulated)
+        pool = Pool(
             link,
             Catalogue(),
             settings.pool,
@@ -276,6 +221,11 @@ class Running:
             changed=self._account_changed,
             advice=self._choose_account,
         )
+        cookies = cookie_store(settings, self.state_dir, self._store)
+        keeper = Keeper(pool, settings.accounts, settings.pool, cookies, self._store)
+        await keeper.open()
+        enrolment = Enrolment(link, cookies, settings.accounts, clock=pool.clock, needs_cookies=pool.signed_out)
+        return Backend(settings, pool, link, keeper, enrolment)
 
     async def _choose_account(self, call: Call, accounts: Sequence[AccountView]) -> str | None:
         return await self.hooks.choose_account(call, accounts)
@@ -335,25 +285,3 @@ def _refuse_fixed(before: Settings, after: Settings) -> None:
     ]
     if problems:
         raise ConfigError(problems)
-
-
-def cookie_store(settings: Settings, folder: Path, store: StateStore) -> CookieStore:
-    """The cookie store of `settings`: in redis where replicas share one, else in files of `folder`. Raises
-    ConfigError."""
-    secret, other = settings.state.secret, settings.state.other_secret
-    words = [word.get_secret_value() for word in (secret, other) if word is not None]
-    try:
-        key = vault.from_secret(*words) if secret else vault.from_folder(folder)
-        if settings.state.url != "memory://":
-            return CookieStore(Shared(store), key)
-        files = Files(folder / "cookies")
-        files.sweep()
-    except (OSError, ValueError) as exc:
-        raise ConfigError([f"state.dir: cookies cannot be kept there: {exc}"]) from exc
-    return CookieStore(files, key)
-
-
-def state_store(settings: Settings) -> StateStore:
-    """The state store of `settings`, not opened yet."""
-    state = settings.state
-    return MemoryStore() if state.url == "memory://" else RedisStore(state.url, cluster=state.cluster)

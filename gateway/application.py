@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,7 @@ from aiohttp import web
 
 from config.loader import ConfigError
 from config.settings import Settings
-from gateway.accounts.enrolment import Enrolment
-from gateway.accounts.keeping import Keeper
-from gateway.accounts.pool import Pool
+from gateway.backend import Backend
 from gateway.calls import Calls
 from gateway.hooks import Hooks
 from gateway.http.accounts import AccountsApi
@@ -24,12 +21,14 @@ from gateway.http.handlers import Choice, Handlers
 from gateway.http.incoming import Incoming
 from gateway.http.records import Records
 from gateway.http.stored_files import StoredFiles
+from gateway.plugin_loader import LoadedPlugin
 from gateway.state.files import FileStore
 from gateway.state.store import StateStore
 from gateway.wire.dialect import Dialect, anyone
 from gateway.wire.openai_chat import OpenAIChat
 
 STATIC = Path(__file__).parent.parent / "static"
+
 
 def registered(hooks: Hooks) -> tuple[list[Dialect], list[tuple[str, str, Callable[..., Any]]]]:
     """The wire formats and the plain addresses of all plugins. Raises ConfigError when two are the same."""
@@ -39,76 +38,61 @@ def registered(hooks: Hooks) -> tuple[list[Dialect], list[tuple[str, str, Callab
         raise ConfigError([f"gateway.plugins: {exc}"]) from exc
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What an application is put together from. `plugins` are the names of those that run."""
-
-    settings: Settings
-    hooks: Hooks
-    pool: Pool
-    keeper: Keeper
-    enrolment: Enrolment
-    calls: Calls
-    incoming: Incoming
-    store: StateStore
-    files: FileStore
-    dialects: Sequence[Dialect]
-    plugins: Sequence[str]
-    simulated: bool
-    reload: Callable[[], Awaitable[None]]
-
-
-def application(parts: Parts) -> tuple[web.Application, Boundary]:
+def application(
+    settings: Settings,
+    calls: Calls,
+    incoming: Incoming,
+    hooks: Hooks,
+    backend: Backend,
+    store: StateStore,
+    dialects: Sequence[Dialect],
+    loaded: Sequence[LoadedPlugin],
+    *,
+    files: FileStore,
+    simulated: bool,
+    reload: Callable[[], Awaitable[None]],
+) -> tuple[web.Application, Boundary]:
     """The application, not started yet, and its outermost middleware."""
-    server = parts.settings.server
-    by_name = {dialect.name: dialect for dialect in parts.dialects}
+    server, pool = settings.server, backend.pool
+    by_name = {dialect.name: dialect for dialect in dialects}
     fallback: Dialect = by_name.get("openai", OpenAIChat())
     boundary = Boundary(server, _dialect_of(by_name, fallback))
-    handlers = _handlers(parts, boundary)
-    admin = _admin(parts, boundary, handlers, fallback)
+    local = is_loopback(server.host)
+    handlers = Handlers(
+        hooks,
+        calls,
+        boundary,
+        server,
+        Records(store, settings.state.keep_responses_days),
+        stored=StoredFiles(files),
+        incoming=incoming,
+        cards=pool.cards,
+        anonymous=local or server.allow_anonymous,
+        simulated=simulated,
+    )
+    admin = Admin(
+        handlers,
+        boundary,
+        fallback,
+        key=settings.admin.key.get_secret_value() if settings.admin.key else None,
+        is_open=local,
+        why_not_ready=pool.why_not_ready,
+        plugins=[plugin.name for plugin in loaded if not plugin.dormant],
+        simulated=simulated,
+        reload=reload,
+    )
     app = web.Application(middlewares=[boundary.middleware])
     app.on_response_prepare.append(boundary.dress)
     app.add_routes(admin.routes())
-    accounts = AccountsApi(parts.pool, parts.keeper, parts.enrolment, server, authorise=admin.authorise)
+    accounts = AccountsApi(pool, backend.keeper, backend.enrolment, server, authorise=admin.authorise)
     app.add_routes(accounts.routes())
-    for method, path, choices in _by_address(parts.dialects):
+    for method, path, choices in _by_address(dialects):
         app.router.add_route(method, path, handlers.handler(choices), expect_handler=expect_later)
     if (gemini := by_name.get("gemini")) is not None:
-        app.add_routes(GeminiFiles(parts.files, handlers, gemini, server).routes())
+        app.add_routes(GeminiFiles(files, handlers, gemini, server).routes())
     app.router.add_get("/", _page)
     app.router.add_static("/static", STATIC, show_index=False, follow_symlinks=False)
     return app, boundary
-
-
-def _handlers(parts: Parts, boundary: Boundary) -> Handlers:
-    settings = parts.settings
-    return Handlers(
-        parts.hooks,
-        parts.calls,
-        boundary,
-        settings.server,
-        Records(parts.store, settings.state.keep_responses_days),
-        stored=StoredFiles(parts.files),
-        incoming=parts.incoming,
-        cards=parts.pool.cards,
-        anonymous=is_loopback(settings.server.host) or settings.server.allow_anonymous,
-        simulated=parts.simulated,
-    )
-
-
-def _admin(parts: Parts, boundary: Boundary, handlers: Handlers, dialect: Dialect) -> Admin:
-    key = parts.settings.admin.key
-    return Admin(
-        handlers,
-        boundary,
-        dialect,
-        key=key.get_secret_value() if key else None,
-        is_open=is_loopback(parts.settings.server.host),
-        why_not_ready=parts.pool.why_not_ready,
-        plugins=parts.plugins,
-        simulated=parts.simulated,
-        reload=parts.reload,
-    )
 
 
 def _dialect_of(by_name: Mapping[str, Dialect], fallback: Dialect) -> Callable[[str], Dialect]:

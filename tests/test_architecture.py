@@ -33,6 +33,7 @@ ORDER = (
     "gateway.calls",
     "gateway.http",
     "gateway.first_keys",
+    "gateway.backend",
     "gateway.application",
     "gateway.app",
     "gateway.logs",
