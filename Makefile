@@ -39,15 +39,15 @@ docs: $(VENV)/ready
 # Exact versions with hashes, for the image: run it after a change of setup.cfg, and now and then for updates.
 lock: $(VENV)/ready-test
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-	  --generate-hashes --extra speed --extra r2 setup.cfg -o requirements.lock
+	  --generate-hashes --extra speed --extra docs --extra r2 setup.cfg -o requirements.lock
 
 $(VENV)/ready: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[speed]
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[speed,docs]
 	touch $@
 
 $(VENV)/ready-test: $(VENV)/ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[speed,test]
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[speed,docs,test]
 	touch $@
 
 clean:

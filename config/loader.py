@@ -6,10 +6,11 @@ Order: environment, `.env`, TOML, default. `GATEWAY__SERVER__PORT=9000` style fo
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,15 +62,27 @@ def load(file: Path | None, environ: Mapping[str, str] | None = None) -> Loaded:
     root = file.resolve().parent if file else Path.cwd()
     data = _read_toml(file) if file else {}
     problems: list[str] = []
-    for source in (_read_dotenv(root / ".env"), environ):
-        _merge(data, source, problems)
+    origins = {path: file.name for path in _leaves(data)} if file else {}
+    for source, kind in ((_read_dotenv(root / ".env"), ".env"), (environ, "environment")):
+        for path, name in _merge(data, source, problems):
+            origins[path] = f"{kind}: {name}"
     try:
         settings = Settings.model_validate(data)
     except ValidationError as exc:
         raise ConfigError([*problems, *explain(exc, Settings)]) from None
     if problems:
         raise ConfigError(problems)
+    settings.origins.update(origins)
     return Loaded(settings, root, file)
+
+
+def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Dotted paths of the settings that are there. A list is one setting, however long."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
@@ -95,7 +108,9 @@ def _read_dotenv(file: Path) -> dict[str, str]:
     return values
 
 
-def _merge(data: dict[str, Any], environ: Mapping[str, str], problems: list[str]) -> None:
+def _merge(data: dict[str, Any], environ: Mapping[str, str], problems: list[str]) -> list[tuple[str, str]]:
+    """Put what `environ` sets into `data`. Returns the settings that it set: (dotted path, name of the variable)."""
+    found = []
     for name, text in environ.items():
         if name.startswith(PREFIX):
             path, value = tuple(name[len(PREFIX) :].lower().split("__")), _value(text)
@@ -105,11 +120,13 @@ def _merge(data: dict[str, Any], environ: Mapping[str, str], problems: list[str]
             continue
         try:
             _put(data, path, value)
+            found.append((".".join(itertools.takewhile(lambda part: not part.isdigit(), path)), name))
         except (TypeError, ValueError, IndexError):
             problems.append(f"{'.'.join(path)}: {name} does not fit what gateway.toml has there")
     keys = data.get("plugins", {}).get("api_key", {}).get("keys")
     if isinstance(keys, list) and keys and isinstance(keys[0], dict):
         keys[0].setdefault("name", "default")
+    return found
 
 
 def _value(text: str) -> Any:

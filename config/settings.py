@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 # RFC 6265 cookie-octets without "/": the library puts cookie values into file names if it is ever let near a disk.
 _COOKIE_VALUE = re.compile(r"[!#-+\--.0-:<-\[\]-~]{1,4096}")
@@ -166,7 +166,14 @@ class State(Section):
 
 
 class Settings(Section):
-    """All of gateway.toml. `plugins` stays raw here: each plugin validates its own table."""
+    """All of gateway.toml. `plugins` stays raw here: each plugin validates its own table. `origins` maps the dotted path
+    of each value that is no default to where it was read: a file's name, or that of an environment variable."""
+
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def origins(self) -> dict[str, str]:
+        return self._origins
 
     server: Server = Server()
     admin: Admin = Admin()

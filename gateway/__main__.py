@@ -103,7 +103,7 @@ def _serve(options: argparse.Namespace) -> int:
         async with running(loaded.settings, loaded.root, source=read_again, sockets=sockets) as gateway:
             redactor.learn(secrets_in(gateway.settings))
             if LISTEN_FD not in os.environ:
-                _introduce(gateway.url, gateway.new_keys, loaded)
+                _introduce(gateway.url, gateway.new_keys, loaded, gateway.page)
             yield gateway
 
     return until_told(start, watched(loaded))
@@ -115,17 +115,18 @@ def _supervise(options: argparse.Namespace, loaded: Loaded) -> int:
     folder = state_dir(loaded.root / settings.state.dir)
     _, new_keys = with_keys(settings, folder)  # once, before the workers look for them
     host, port = sockets[0].getsockname()[:2]
-    _introduce(f"http://{host}:{port} ({len(sockets)} workers)", new_keys, loaded)
+    _introduce(f"http://{host}:{port} ({len(sockets)} workers)", new_keys, loaded, f"http://{host}:{port}/")
     arguments = ["serve", "--port", str(port)]
     if options.config is not None:
         arguments += ["--config", str(options.config)]
     return supervise(arguments, sockets, folder / "metrics")
 
 
-def _introduce(url: str, new_keys: dict[str, str], loaded: Loaded) -> None:
+def _introduce(url: str, new_keys: dict[str, str], loaded: Loaded, page: str) -> None:
     _say(f"gemini-gateway listens on {url}")
     for what, key in new_keys.items():
         _say(f"made a new {what} (kept in {loaded.settings.state.dir}, shown only now): {key}")
+    _say(f"admin page: {page}")
     if not loaded.settings.accounts:
         _say("no account yet: put cookies into gateway.toml (README: your own account)")
     for finding in permissions.findings(loaded.settings, loaded.root, loaded.file):
@@ -141,7 +142,8 @@ def _demo(options: argparse.Namespace) -> int:
             settings, root, upstream=lambda s, state: GeminiWeb(s, state, simulated=True), simulated=True
         ) as gateway:
             _say(f"DEMO: answers are SIMULATED by an offline Gemini site; nothing leaves this machine.\n"
-                 f"gemini-gateway listens on {gateway.url}   API key: {key}")
+                 f"gemini-gateway listens on {gateway.url}   API key: {key}\n"
+                 f"admin page: {gateway.page}")
             yield gateway
 
     return until_told(start)

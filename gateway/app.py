@@ -20,11 +20,14 @@ from gateway.accounts.enrolment import Enrolment
 from gateway.accounts.keeping import Keeper
 from gateway.accounts.pool import Pool
 from gateway.allocator import trim_for_ever
-from gateway.application import application, registered
+from gateway.application import Parts, admin_key, application, registered
 from gateway.backend import Backend, cookie_store, state_store
 from gateway.background import settle, spawn
 from gateway.calls import Calls
 from gateway.clock import steady
+from gateway.console.console import Console
+from gateway.console.journal import Journal
+from gateway.console.originals import Originals
 from gateway.first_keys import state_dir, with_keys
 from gateway.hooks import Hooks
 from gateway.hookspecs import Services
@@ -32,11 +35,13 @@ from gateway.http.boundary import Boundary, is_loopback
 from gateway.http.fetch import Fetcher
 from gateway.http.front import Front, Stage
 from gateway.http.incoming import Incoming
+from gateway.http.session import Sessions
 from gateway.imaging import Easel
 from gateway.model import AccountChange, AccountView, Call
 from gateway.pictures import Finisher
 from gateway.plugin_loader import LoadedPlugin
 from gateway.state.files import FileStore
+from gateway.state.keys import book_of
 from gateway.state.store import StateStore
 from gateway.upstream.gemini_web import GeminiWeb
 from gateway.upstream.protocol import Upstream
@@ -84,12 +89,22 @@ class Running:
         self._root = root
         self._store = store
         self._files = FileStore(self.state_dir / "files", _MOST_FILE_BYTES)
+        self.sessions = Sessions(store)
+        self._journal = Journal()
+        self._originals = Originals()
+        self._keys = book_of(store, self.settings.state.url, self.state_dir)
         self._seams = seams
         self._source = source
         self._front = Front(self.settings.server)
         self._now: Assembly | None = None
         self._retiring: set[asyncio.Task[None]] = set()
         self._changing = asyncio.Lock()
+
+    @property
+    def page(self) -> str:
+        """The admin page's address; where a key is needed, with the one-time token that opens it without. A browser does
+        not send what stands behind the #, so no log has it."""
+        return f"{self.url}/#token={self.sessions.link}" if self.sessions.link else f"{self.url}/"
 
     @property
     def pool(self) -> Pool:
@@ -117,6 +132,7 @@ class Running:
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Assemble and listen. Raises ConfigError."""
         self._now = await self._assemble(self.settings)
+        self._guard()
         self._front.show(self._now.stage)
         self.url = await self._front.listen(sockets)
         self.keeper.start()
@@ -131,12 +147,16 @@ class Running:
             _refuse_fixed(self.settings, settings)
             before, new = self._in_front, await self._assemble_again(settings)
             self._now, self.settings = new, settings
+            self._guard()
             self._front.show(new.stage)
             if new.backend is not before.backend:
                 new.backend.keeper.start()
             self._retiring.add(task := spawn(self._retire(before), "close what a reload replaced"))
             task.add_done_callback(self._retiring.discard)
             log.info("reloaded: the new settings hold")
+
+    def _guard(self) -> None:
+        self.sessions.guard(admin_key(self.settings), is_open=is_loopback(self.settings.server.host))
 
     async def drain(self) -> None:
         """Stop in order: say so at /ready, wait for load balancers to notice, accept nothing more, let calls end."""
@@ -175,7 +195,9 @@ class Running:
     async def _assemble(self, settings: Settings) -> Assembly:
         seams = self._seams
         loaded = plugin_loader.load(settings, self._root) if seams.plugins is None else list(seams.plugins)
-        hooks = plugin_loader.bind(loaded, settings.gateway.hook_timeout_s)
+        console = Console(settings, self.sessions, loaded, journal=self._journal, originals=self._originals)
+        own = plugin_loader.from_instances([("page", console)])
+        hooks = plugin_loader.bind([*own, *loaded], settings.gateway.hook_timeout_s)
         dialects, routes = registered(hooks)
         async with AsyncExitStack() as stack:
             backend = await self._backend(settings)
@@ -186,20 +208,23 @@ class Running:
             stack.callback(easel.close)
             stack.push_async_callback(fetcher.close)
             pool = backend.pool
-            app, boundary = application(
-                settings,
-                Calls(hooks, pool.generate, pool.find_model, Finisher(hooks, settings.pictures, easel)),
-                Incoming(fetcher, easel, settings.pictures),
-                hooks,
-                backend,
-                self._store,
-                dialects,
-                loaded,
+            parts = Parts(
+                settings=settings,
+                calls=Calls(hooks, pool.generate, pool.find_model, Finisher(hooks, settings.pictures, easel)),
+                incoming=Incoming(fetcher, easel, settings.pictures),
+                hooks=hooks,
+                backend=backend,
+                store=self._store,
                 files=self._files,
+                dialects=dialects,
+                loaded=loaded,
+                sessions=self.sessions,
+                console=console,
+                routes=[web.route(method, path, handler) for method, path, handler in routes],
                 simulated=seams.simulated,
                 reload=self.reload,
             )
-            app.add_routes([web.route(method, path, handler) for method, path, handler in routes])
+            app, boundary = application(parts)
             runner = web.AppRunner(app, access_log=None)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
@@ -240,6 +265,7 @@ class Running:
             root=self._root,
             state_dir=self.state_dir,
             state=self._store,
+            keys=self._keys,
             simulated=self._seams.simulated,
             local=is_loopback(settings.server.host),
             accounts=pool.views,

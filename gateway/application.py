@@ -1,25 +1,30 @@
-"""The web application of one set of settings: its routes, the handlers behind them, the admin page."""
+"""The addresses of a gateway, put together into one aiohttp application."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
 from config.loader import ConfigError
 from config.settings import Settings
+from gateway import openapi
 from gateway.backend import Backend
 from gateway.calls import Calls
+from gateway.console.console import Console
+from gateway.console.pages import Pages
 from gateway.hooks import Hooks
 from gateway.http.accounts import AccountsApi
 from gateway.http.admin import Admin
 from gateway.http.boundary import Boundary, expect_later, is_loopback
 from gateway.http.gemini_files import GeminiFiles
-from gateway.http.handlers import Choice, Handlers
+from gateway.http.handlers import Choice, Handlers, head_of
 from gateway.http.incoming import Incoming
+from gateway.http.openapi import document as describe_accounts
 from gateway.http.records import Records
+from gateway.http.session import SessionApi, Sessions
 from gateway.http.stored_files import StoredFiles
 from gateway.plugin_loader import LoadedPlugin
 from gateway.state.files import FileStore
@@ -27,7 +32,30 @@ from gateway.state.store import StateStore
 from gateway.wire.dialect import Dialect, anyone
 from gateway.wire.openai_chat import OpenAIChat
 
-STATIC = Path(__file__).parent.parent / "static"
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What stands behind the addresses. `routes` are those that plugins bring; `reload` reads the settings again."""
+
+    settings: Settings
+    calls: Calls
+    incoming: Incoming
+    hooks: Hooks
+    backend: Backend
+    store: StateStore
+    files: FileStore
+    dialects: Sequence[Dialect]
+    loaded: Sequence[LoadedPlugin]
+    sessions: Sessions
+    console: Console
+    routes: Sequence[web.RouteDef]
+    simulated: bool
+    reload: Callable[[], Awaitable[None]]
+
+    @property
+    def fallback(self) -> Dialect:
+        """The wire format of addresses that have none of their own."""
+        return next((dialect for dialect in self.dialects if dialect.name == "openai"), OpenAIChat())
 
 
 def registered(hooks: Hooks) -> tuple[list[Dialect], list[tuple[str, str, Callable[..., Any]]]]:
@@ -38,65 +66,30 @@ def registered(hooks: Hooks) -> tuple[list[Dialect], list[tuple[str, str, Callab
         raise ConfigError([f"gateway.plugins: {exc}"]) from exc
 
 
-def application(
-    settings: Settings,
-    calls: Calls,
-    incoming: Incoming,
-    hooks: Hooks,
-    backend: Backend,
-    store: StateStore,
-    dialects: Sequence[Dialect],
-    loaded: Sequence[LoadedPlugin],
-    *,
-    files: FileStore,
-    simulated: bool,
-    reload: Callable[[], Awaitable[None]],
-) -> tuple[web.Application, Boundary]:
-    """The application, not started yet, and its outermost middleware."""
-    server, pool = settings.server, backend.pool
-    by_name = {dialect.name: dialect for dialect in dialects}
-    fallback: Dialect = by_name.get("openai", OpenAIChat())
-    boundary = Boundary(server, _dialect_of(by_name, fallback))
-    local = is_loopback(server.host)
-    handlers = Handlers(
-        hooks,
-        calls,
-        boundary,
-        server,
-        Records(store, settings.state.keep_responses_days),
-        stored=StoredFiles(files),
-        incoming=incoming,
-        cards=pool.cards,
-        anonymous=local or server.allow_anonymous,
-        simulated=simulated,
+def application(parts: Parts) -> tuple[web.Application, Boundary]:
+    """The application, and its outermost layer."""
+    server = parts.settings.server
+    boundary = Boundary(server, _dialect_by_path(parts))
+    handlers = _handlers(parts, boundary)
+    admin = _admin(parts, handlers, boundary)
+    accounts = AccountsApi(
+        parts.backend.pool, parts.backend.keeper, parts.backend.enrolment, server, authorise=admin.authorise
     )
-    admin = Admin(
-        handlers,
-        boundary,
-        fallback,
-        key=settings.admin.key.get_secret_value() if settings.admin.key else None,
-        is_open=local,
-        why_not_ready=pool.why_not_ready,
-        plugins=[plugin.name for plugin in loaded if not plugin.dormant],
-        simulated=simulated,
-        reload=reload,
-    )
+    plain = [*_plain(parts, admin, boundary), *_files(parts, handlers)]
+    pages = Pages(lambda: openapi.document(parts.dialects, _described(plain), describe_accounts()))
     app = web.Application(middlewares=[boundary.middleware])
     app.on_response_prepare.append(boundary.dress)
-    app.add_routes(admin.routes())
-    accounts = AccountsApi(pool, backend.keeper, backend.enrolment, server, authorise=admin.authorise)
-    app.add_routes(accounts.routes())
-    for method, path, choices in _by_address(dialects):
+    app.on_response_prepare.append(pages.dress)
+    app.add_routes([*plain, *accounts.routes()])
+    for method, path, choices in _by_address(parts.dialects):
         app.router.add_route(method, path, handlers.handler(choices), expect_handler=expect_later)
-    if (gemini := by_name.get("gemini")) is not None:
-        app.add_routes(GeminiFiles(files, handlers, gemini, server).routes())
-    app.router.add_get("/", _page)
-    app.router.add_static("/static", STATIC, show_index=False, follow_symlinks=False)
+    app.add_routes(pages.routes())
     return app, boundary
 
 
-def _dialect_of(by_name: Mapping[str, Dialect], fallback: Dialect) -> Callable[[str], Dialect]:
-    """Whose errors a path gets, as far as a path alone can tell."""
+def _dialect_by_path(parts: Parts) -> Callable[[str], Dialect]:
+    by_name = {dialect.name: dialect for dialect in parts.dialects}
+    fallback = parts.fallback
 
     def dialect_of(path: str) -> Dialect:
         native = path.startswith(("/gemini/", "/v1beta/", "/upload/")) or (path.startswith("/v1/models/") and ":" in path)
@@ -106,10 +99,58 @@ def _dialect_of(by_name: Mapping[str, Dialect], fallback: Dialect) -> Callable[[
     return dialect_of
 
 
-async def _page(request: web.Request) -> web.FileResponse:
-    """The front page. HEAD is answered too: one client sends it, without a key, before anything else."""
-    csp = "default-src 'none'; connect-src 'self'; script-src 'self'; style-src 'self'; frame-ancestors 'none'"
-    return web.FileResponse(STATIC / "index.html", headers={"Content-Security-Policy": csp})
+def _handlers(parts: Parts, boundary: Boundary) -> Handlers:
+    server = parts.settings.server
+    return Handlers(
+        parts.hooks,
+        parts.calls,
+        boundary,
+        server,
+        Records(parts.store, parts.settings.state.keep_responses_days),
+        stored=StoredFiles(parts.files),
+        incoming=parts.incoming,
+        cards=parts.backend.pool.cards,
+        anonymous=is_loopback(server.host) or server.allow_anonymous,
+        simulated=parts.simulated,
+    )
+
+
+def _admin(parts: Parts, handlers: Handlers, boundary: Boundary) -> Admin:
+    return Admin(
+        handlers,
+        boundary,
+        parts.fallback,
+        key=admin_key(parts.settings),
+        sessions=parts.sessions,
+        is_open=is_loopback(parts.settings.server.host),
+        why_not_ready=parts.backend.pool.why_not_ready,
+        plugins=[plugin.name for plugin in parts.loaded if not plugin.dormant],
+        simulated=parts.simulated,
+        reload=parts.reload,
+    )
+
+
+def _plain(parts: Parts, admin: Admin, boundary: Boundary) -> list[web.RouteDef]:
+    fallback = parts.fallback
+    session = SessionApi(
+        parts.sessions, boundary, parts.settings.server, head_of=lambda request: head_of(request, fallback)
+    )
+    console = parts.console.routes(admin, boundary, parts.hooks, why_not_ready=parts.backend.pool.why_not_ready)
+    return [*admin.routes(), *session.routes(), *console, *parts.routes]
+
+
+def _files(parts: Parts, handlers: Handlers) -> Sequence[web.RouteDef]:
+    gemini = next((dialect for dialect in parts.dialects if dialect.name == "gemini"), None)
+    return GeminiFiles(parts.files, handlers, gemini, parts.settings.server).routes() if gemini is not None else []
+
+
+def _described(routes: Sequence[web.RouteDef]) -> list[openapi.Plain]:
+    return [(route.method, route.path, route.handler) for route in routes]
+
+
+def admin_key(settings: Settings) -> str | None:
+    """The admin key, if there is one."""
+    return settings.admin.key.get_secret_value() if settings.admin.key else None
 
 
 def _by_address(dialects: Sequence[Dialect]) -> list[tuple[str, str, list[Choice]]]:

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from config.settings import Settings
 from gateway.model import AccountChange, AccountView, Call, Event, Image, Outcome, Principal, RequestHead
+from gateway.state.keys import KeyBook
 from gateway.state.store import StateStore
 from gateway.wire.dialect import Dialect
 
@@ -30,14 +31,15 @@ Colour = Literal["sync", "coroutine", "async generator"]
 @dataclass(frozen=True, slots=True)
 class Services:
     """What a plugin may use of the running gateway. `root` is the folder of gateway.toml; `local` says that it listens
-    on loopback only; `accounts` and `queued` look at the pool now; `hook_errors` maps (plugin, hook) to how often it
-    raised; `metrics` is where a plugin registers its own (`Counter(..., registry=gateway.metrics)`), for
-    whoever shows them."""
+    on loopback only; `keys` are the API keys made at run time; `accounts` and `queued` look at the pool now; `hook_errors`
+    maps (plugin, hook) to how often it raised; `metrics` is where a plugin registers its own
+    (`Counter(..., registry=gateway.metrics)`), for whoever shows them."""
 
     settings: Settings
     root: Path
     state_dir: Path
     state: StateStore
+    keys: KeyBook
     simulated: bool
     local: bool
     accounts: Callable[[], Sequence[AccountView]]

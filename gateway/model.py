@@ -353,14 +353,15 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a request. `error` is the class name of the error (None: it went well); times in seconds;
-    `first_content_s` is None when no content was seen."""
+    """What became of a request. `error` is the class name of the error (None: it went well), `reason` what it says to
+    operators, in words; times in seconds; `first_content_s` is None when no content was seen."""
 
     status: int
     error: str | None
     duration_s: float
     first_content_s: float | None = None
     usage: Usage = Usage()
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

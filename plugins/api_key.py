@@ -1,7 +1,8 @@
 """API keys: who may call, which models and accounts, how much. With a key configured, no key is a 401.
 
 Keys are taken where each client sends them: `Authorization: Bearer` everywhere, `x-api-key`, `x-goog-api-key`, and
-`?key=` on Gemini addresses only. It is the last authenticator in the list: what it does not know, it refuses."""
+`?key=` on Gemini addresses only. Keys made at run time (the admin page) count like those of the settings. It is the last
+authenticator in the list: what it does not know, it refuses."""
 
 from __future__ import annotations
 
@@ -9,15 +10,17 @@ import hashlib
 import hmac
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from config.settings import Key as KeyValue
-from gateway.errors import RateLimited, Unauthenticated
-from gateway.hookspecs import hookimpl
+from gateway.errors import Overloaded, RateLimited, Unauthenticated
+from gateway.hookspecs import Services, hookimpl
 from gateway.model import Principal, RequestHead
+from gateway.state.keys import FRESH_S, KeyBook, StoredKey
+from gateway.state.store import StateAway
 
 # Dialects whose callers may put their key into the query.
 _GEMINI = ("gemini", "gemini_predict")
@@ -71,22 +74,40 @@ class Settings(BaseModel):
 class Plugin:
     def __init__(self, settings: Settings) -> None:
         self._known = [(_digest(key.key), _principal(key)) for key in settings.keys]
+        self._made: KeyBook | None = None
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
 
     @hookimpl
+    async def lifespan(self, gateway: Services) -> AsyncIterator[None]:
+        self._made = gateway.keys
+        yield
+
+    @hookimpl
     async def authenticate(self, head: RequestHead) -> Principal | None:
-        if not self._known:
+        if not self._known and await self._none_made():
             return None
-        found = [self._find(credential) for credential in _credentials(head)]
+        found = [await self._find(credential) for credential in _credentials(head)]
         # Several credentials must all be the same key: a good one does not excuse a bad one.
-        if found and found[0] is not None and all(principal is found[0] for principal in found):
+        if found and found[0] is not None and all(principal == found[0] for principal in found):
             return found[0]
         if found:
             self._count_failure(head.peer)
             raise Unauthenticated("The API key is not known here")
         raise Unauthenticated("An API key is needed: send it as `Authorization: Bearer`")
 
-    def _find(self, credential: str) -> Principal | None:
+    async def _none_made(self) -> bool:
+        if self._made is None:
+            return True
+        await _readable(self._made.freshen(FRESH_S))
+        return self._made.empty
+
+    async def _find(self, credential: str) -> Principal | None:
+        if (match := self._find_configured(credential)) is not None or self._made is None:
+            return match
+        made = await _readable(self._made.find(credential))
+        return _principal_of(made) if made is not None else None
+
+    def _find_configured(self, credential: str) -> Principal | None:
         given = hashlib.sha256(credential.encode("utf-8", "surrogateescape")).digest()
         match = None
         for digest, principal in self._known:  # all of them, always: the time tells nothing
@@ -116,6 +137,26 @@ def _credentials(head: RequestHead) -> Iterator[str]:
             yield credential
     if head.dialect in _GEMINI and "key" in head.query:
         yield head.query["key"]
+
+
+T = TypeVar("T")
+
+
+async def _readable(work: Awaitable[T]) -> T:
+    """`work` on the keys made at run time, which may be out of reach."""
+    try:
+        return await work
+    except StateAway as exc:
+        raise Overloaded("The key cannot be checked now", retry_after=5, hint=str(exc)) from exc
+
+
+def _principal_of(key: StoredKey) -> Principal:
+    return Principal(
+        name=key.name,
+        models=frozenset(key.models) if key.models is not None else None,
+        accounts=frozenset(key.accounts) if key.accounts is not None else None,
+        limits={name: value for name, value in key.limits.items() if value},
+    )
 
 
 def _digest(key: SecretStr) -> bytes:

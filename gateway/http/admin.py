@@ -14,6 +14,7 @@ from config.loader import ConfigError
 from gateway.errors import Forbidden, InvalidRequest, Unauthenticated
 from gateway.http.boundary import Boundary
 from gateway.http.handlers import Handlers, head_of
+from gateway.http.session import Sessions
 from gateway.version import __version__
 from gateway.wire.dialect import Dialect
 
@@ -28,6 +29,7 @@ class Admin:
         dialect: Dialect,
         *,
         key: str | None,
+        sessions: Sessions,
         is_open: bool,
         why_not_ready: Callable[[], str | None],
         plugins: Sequence[str],
@@ -38,6 +40,7 @@ class Admin:
         self._boundary = boundary
         self._dialect = dialect
         self._key = key.encode("utf-8", "surrogateescape") if key else None
+        self._sessions = sessions
         self._is_open = is_open
         self._why_not_ready = why_not_ready
         self._plugins = list(plugins)
@@ -86,9 +89,11 @@ class Admin:
         if self._key is None and self._is_open:
             self._boundary.check_anonymous(head)
             return
+        if "Authorization" not in head.headers and await self._sessions.allows(head):
+            return
         scheme, _, given = head.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not given:
-            raise Unauthenticated("The admin key is needed: send it as `Authorization: Bearer`")
+            raise Unauthenticated("The admin key is needed: send it as `Authorization: Bearer`, or sign in at /")
         if self._key is None or not hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), self._key):
             await self._handlers.authenticate(head)  # a key that nobody knows is a 401
             raise Forbidden("This key is not the admin key")

@@ -44,7 +44,7 @@ _SMALL_BODY = 1_000_000
 class _Progress:
     """What is measured of one request."""
 
-    __slots__ = ("begun", "error", "first_content", "status", "usage")
+    __slots__ = ("begun", "error", "first_content", "reason", "status", "usage")
 
     def __init__(self) -> None:
         self.begun = time.monotonic()
@@ -52,6 +52,7 @@ class _Progress:
         self.usage = Usage()
         self.status = 200
         self.error: str | None = None
+        self.reason = ""
 
     def saw(self, event: Event) -> None:
         if isinstance(event, Finished):
@@ -63,10 +64,12 @@ class _Progress:
         left = isinstance(exc, (asyncio.CancelledError, ConnectionError))
         self.status = _CLIENT_LEFT if left else exc.status if isinstance(exc, GatewayError) else 500
         self.error = "ClientLeft" if left else type(exc).__name__ if isinstance(exc, GatewayError) else "Internal"
+        if isinstance(exc, GatewayError):
+            self.reason = f"{exc.message} ({exc.hint})" if exc.hint else exc.message
 
     def outcome(self) -> Outcome:
         duration = time.monotonic() - self.begun
-        return Outcome(self.status, self.error, duration, self.first_content, self.usage)
+        return Outcome(self.status, self.error, duration, self.first_content, self.usage, self.reason)
 
 
 class Handlers:

@@ -36,6 +36,10 @@ class MemoryStore:
                 self._spans[window.key] = window.seconds
         return max(wait, 0.0)
 
+    async def used(self, windows: Sequence[Window]) -> list[int]:
+        now = self._clock()
+        return [sum(at > now - window.seconds for at in self._logs.get(window.key, ())) for window in windows]
+
     def _wait(self, window: Window, cost: int, now: float) -> float:
         log = self._logs.setdefault(window.key, deque())
         while log and log[0] <= now - window.seconds:

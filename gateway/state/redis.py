@@ -47,6 +47,14 @@ end
 return 0
 """
 
+# KEYS: the windows' logs. ARGV: the length of each (microseconds).
+_USED = """
+local t = redis.call('TIME')
+local now, counts = tonumber(t[1]) * 1000000 + tonumber(t[2]), {}
+for i, key in ipairs(KEYS) do counts[i] = redis.call('ZCOUNT', key, now - tonumber(ARGV[i]), '+inf') end
+return counts
+"""
+
 # KEYS: the replicas. ARGV: this one, and how long a silent one counts (seconds). Returns how many live.
 _BEAT = """
 local now = tonumber(redis.call('TIME')[1])
@@ -76,6 +84,7 @@ class RedisStore:
             url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
         )
         self._script = self._redis.register_script(_TAKE)
+        self._used_script = self._redis.register_script(_USED)
         self._beat_script = self._redis.register_script(_BEAT)
         self._lease_script = self._redis.register_script(_LEASE)
         self._local = MemoryStore()
@@ -108,6 +117,17 @@ class RedisStore:
             except (RedisError, OSError, TimeoutError) as exc:
                 self._lost(exc)
         return await self._local.take([self._share(window) for window in windows], cost)
+
+    async def used(self, windows: Sequence[Window]) -> list[int]:
+        if not windows:
+            return []
+        if not self._away:
+            try:
+                keys = [f"{TAG}:window:{window.key}" for window in windows]
+                return [int(count) for count in await self._used_script(keys, [_micros(window) for window in windows])]
+            except (RedisError, OSError, TimeoutError) as exc:
+                self._lost(exc)
+        return await self._local.used(windows)
 
     async def get(self, key: str) -> bytes | None:
         value: bytes | None = await self._asked(self._redis.get(_record(key)))
@@ -145,7 +165,7 @@ class RedisStore:
         keys = [f"{TAG}:window:{window.key}" for window in windows]
         args: list[str | int] = [cost, uuid.uuid4().hex]
         for window in windows:
-            args += [window.limit, round(window.seconds * 1e6)]
+            args += [window.limit, _micros(window)]
         wait = await self._script(keys=keys, args=args)
         return int(wait) / 1e6
 
@@ -178,6 +198,10 @@ class RedisStore:
         if self._away:
             self._away = False
             log.warning("redis is back: limits are shared again")
+
+
+def _micros(window: Window) -> int:
+    return round(window.seconds * 1e6)
 
 
 def _record(key: str) -> str:

@@ -28,6 +28,9 @@ class StateStore(Protocol):
         """Count `cost` in every window, if all of them have room. Returns 0.0, or the seconds until they would; then
         nothing was counted. Sliding logs: exact in any window, checked and counted atomically in one round trip."""
 
+    async def used(self, windows: Sequence[Window]) -> list[int]:
+        """How much is counted in each window now."""
+
     async def get(self, key: str) -> bytes | None:
         """The record under `key`; None when there is none or its time is over."""
 

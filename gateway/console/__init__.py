@@ -1,0 +1,1 @@
+"""What the admin page in `static/` talks to."""

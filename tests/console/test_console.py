@@ -1,0 +1,146 @@
+"""What the page is told: traffic of the last hour, the latest requests and errors, plugins, settings; live, and to nobody
+else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from config.loader import load
+from gateway.console import insight
+from gateway.console.journal import STEP_S, STEPS, Journal
+from gateway.errors import AccountExpired
+from gateway.model import Call, Outcome, Usage
+from gateway.testing import Client, Script, make_client
+from plugins.api_key import Settings as ApiKeySettings
+
+GUARDED = ["/api/overview", "/api/events", "/api/logs", "/api/plugins", "/api/settings", "/api/keys", "/api/originals/x/0"]
+
+
+@pytest.mark.parametrize("path", GUARDED)
+async def test_without_the_admin_key_nobody_looks(path: str) -> None:
+    async with make_client(settings={"admin": {"key": "adm-owner"}}) as client, client.http.get(path) as response:
+        assert response.status == 401
+        assert response.headers["Content-Type"].startswith("application/json")
+
+
+async def told(client: Client, path: str) -> dict[str, object]:
+    async with client.http.get(path) as response:
+        assert response.status == 200 and response.headers["Cache-Control"] == "no-store"
+        return dict(await response.json())
+
+
+async def test_a_request_shows_up_in_the_counters_and_in_the_log() -> None:
+    async with make_client() as client:
+        await client.chat("a secret prompt")
+        await client.chat("hi", model="<img src=x onerror=alert(1)>")
+        overview = await told(client, "/api/overview")
+        lines = (await told(client, "/api/logs"))["lines"]
+    assert overview["serving"] is True and overview["states"] == {"ready": 1}
+    assert overview["hour"]["buckets"][-1][:2] == [2, 1] or overview["hour"]["buckets"][-2][:2] == [2, 1]  # type: ignore[index]
+    assert [line["status"] for line in lines] == [200, 400]  # type: ignore[attr-defined]
+    assert overview["failures"][0]["reason"].startswith("model:")  # type: ignore[index]
+    assert "secret" not in json.dumps([overview, lines])
+
+
+async def test_an_error_of_googles_is_told_in_words_with_its_request_id() -> None:
+    async with make_client(script=[Script(AccountExpired("The account's cookies are dead", hint="account a"))]) as client:
+        reply = await client.chat("hi")
+        overview = await told(client, "/api/overview")
+    failure = overview["failures"][0]  # type: ignore[index]
+    assert failure["id"] == reply.headers["X-Request-ID"]
+    assert failure["error"] == "AccountExpired" and "cookies are dead" in failure["reason"]
+
+
+async def event(response: aiohttp.ClientResponse, name: str) -> object:
+    """The next event of that name."""
+    while line := await response.content.readline():
+        if line == f"event: {name}\n".encode():
+            return json.loads((await response.content.readline())[6:])
+    raise AssertionError("the stream ended")
+
+
+async def test_whoever_looks_sees_requests_as_they_end() -> None:
+    async with make_client() as client, client.http.get("/api/events?topics=overview,log,accounts,plugins") as response:
+        assert response.content_type == "text/event-stream"
+        assert (await event(response, "overview"))["serving"] is True  # type: ignore[index]
+        assert (await event(response, "accounts"))[0]["name"] == "a"  # type: ignore[index]
+        asked = await client.chat("hi")
+        lines = await event(response, "log")
+        assert lines[0]["id"] == asked.headers["X-Request-ID"]  # type: ignore[index]
+
+
+async def test_an_unknown_topic_is_refused_by_name() -> None:
+    async with make_client() as client, client.http.get("/api/events?topics=secrets") as response:
+        assert response.status == 400 and "secrets" in (await response.json())["error"]["message"]
+
+
+# --- the journal --------------------------------------------------------------------------------------------------
+
+
+def test_the_hour_moves_on() -> None:
+    now = [1000.0 * STEP_S]
+    journal = Journal(lambda: now[0])
+    journal.add(Call("1", 0, "openai"), Outcome(200, None, 1.0, 0.25, Usage(3, 4, 5)))
+    assert journal.hour()["buckets"][-1] == [1, 0, 3, 9, 0.25, 0.25]
+    now[0] += (STEPS - 1) * STEP_S
+    assert journal.hour()["buckets"][0] == [1, 0, 3, 9, 0.25, 0.25]
+    now[0] += STEP_S
+    assert journal.hour()["buckets"] == [[0, 0, 0, 0, None, None]] * STEPS
+
+
+def test_the_journal_does_not_grow() -> None:
+    now = [0.0]
+    journal = Journal(lambda: now[0])
+    for number in range(3000):
+        now[0] += STEP_S
+        journal.add(Call(str(number), 0, "openai", model="m" * 999), Outcome(500, "Internal", 1.0, reason="r" * 9999))
+    assert len(list(journal.lines())) == 500 and len(journal.failures()) == 30
+    assert journal.hour()["buckets"] == [[1, 1, 0, 0, None, None]] * STEPS
+    assert all(len(line["reason"]) <= 300 and len(line["model"]) <= 128 for line in journal.lines())
+
+
+# --- settings -----------------------------------------------------------------------------------------------------
+
+
+def test_each_setting_says_where_its_value_came_from(tmp_path: Path) -> None:
+    (tmp_path / "gateway.toml").write_text('[server]\nport = 9000\n[state]\nurl = "redis://:hunter2@db/0"\n')
+    (tmp_path / ".env").write_text("GATEWAY__POOL__QUEUE_SIZE=5\n")
+    environ = {
+        "GATEWAY_SECRET": "a secret for the tests",
+        "GATEWAY__SERVER__HOST": "127.0.0.2",
+        "API_KEY": "sk-secret",
+        "GATEWAY__ADMIN__KEY": "adm-secret",
+    }
+    settings = load(tmp_path / "gateway.toml", environ).settings
+    rows = {
+        f"{section['name']}.{row['name']}": row for section in insight.sections(settings) for row in section["settings"]
+    }
+    assert rows["server.port"]["origin"] == "gateway.toml"
+    assert rows["pool.queue_size"]["origin"] == ".env: GATEWAY__POOL__QUEUE_SIZE"
+    assert rows["server.host"]["origin"] == "environment: GATEWAY__SERVER__HOST"
+    assert rows["server.workers"]["origin"] == "default"
+    assert rows["server.port"]["about"] and rows["server.port"]["default"] == 8100
+    assert settings.origins["plugins.api_key.keys"] == "environment: API_KEY"
+    shown = json.dumps(rows)
+    assert "hunter2" not in shown and "adm-secret" not in shown and rows["admin.key"]["value"] == "***"
+
+
+async def test_the_plugins_are_shown_with_what_they_cost() -> None:
+    from plugins.access_log import Plugin, Settings
+
+    async with make_client(plugins=[("access_log", Plugin(Settings()))]) as client:
+        await client.chat("hi")
+        await told(client, "/api/overview")
+        plugin = (await told(client, "/api/plugins"))["plugins"][0]  # type: ignore[index]
+    assert plugin["name"] == "access_log" and plugin["about"].startswith("One line a request")
+    (hook,) = plugin["hooks"]
+    assert hook["hook"] == "call_finished" and hook["errors"] == 0
+
+
+def test_no_key_is_among_the_settings_that_are_shown() -> None:
+    settings = ApiKeySettings.model_validate({"keys": [{"name": "me", "key": "sk-secret"}]})
+    assert "sk-secret" not in json.dumps(list(insight._fields(settings, "plugins.api_key", {})))
