@@ -30,7 +30,7 @@ def settings(url: str) -> dict[str, Any]:
         "server": {"port": 0},
         "gateway": {"plugins": ["metrics", "api_key", "rate_limit", "retry", "openai_api"]},
         "accounts": [{"name": "a", "secure_1psid": "scripted", "max_concurrency": 1000}],
-        "state": {"url": url},
+        "state": {"url": url, "secret": "a secret of measurements"},
         "plugins": {
             "api_key": {"keys": [{"name": "me", "key": KEY, "limits": limits}]},
             "rate_limit": {"global_per_hour": 1_000_000, "model_interval_s": 0},

@@ -26,6 +26,7 @@ SHORT_NAMES: dict[str, tuple[str, ...]] = {
     "SECURE_1PSIDCC": ("accounts", "0", "secure_1psidcc"),
     "REDIS_URL": ("state", "url"),
     "GATEWAY_SECRET": ("state", "secret"),
+    "GATEWAY_OTHER_SECRET": ("state", "other_secret"),
     "API_KEY": ("plugins", "api_key", "keys", "0", "key"),
     "R2_ENDPOINT_URL": ("plugins", "r2_upload", "endpoint_url"),
     "R2_BUCKET": ("plugins", "r2_upload", "bucket"),

@@ -159,6 +159,7 @@ class State(Section):
 
     url: str = Field("memory://", pattern=r"^(memory://|rediss?://.+)$", description="memory:// or redis://host/db.")
     secret: Key | None = Field(None, description="GATEWAY_SECRET: encrypts the cookie store. Required with redis.")
+    other_secret: Key | None = Field(None, description="GATEWAY_OTHER_SECRET: read as well, while the secret is changed.")
     keep_responses_days: float = Field(30, ge=0, description="How long /v1/responses are kept; 0 keeps none.")
     cluster: bool = Field(False, description="The Redis at `url` is a cluster: follow its nodes.")
     dir: Path = Field(Path("state"), description="Folder for generated keys and encrypted cookies (made with mode 0700).")

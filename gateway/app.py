@@ -53,7 +53,7 @@ _MOST_FILE_BYTES = 2_000_000_000
 # What only a restart can change: the front, and what all replicas of this process stand on.
 FIXED = {
     "server": ("host", "port", "workers", "header_timeout_s", "max_connections", "write_stall_s"),
-    "state": ("url", "dir", "cluster", "secret"),
+    "state": ("url", "dir", "cluster", "secret", "other_secret"),
 }
 @dataclass(frozen=True, slots=True)
 class Seams:

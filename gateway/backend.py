@@ -55,9 +55,10 @@ class Backend:
 def cookie_store(settings: Settings, folder: Path, store: StateStore) -> CookieStore:
     """The cookie store of `settings`: in redis where replicas share one, else in files of `folder`. Raises
     ConfigError."""
-    secret = settings.state.secret
+    secret, other = settings.state.secret, settings.state.other_secret
+    words = [word.get_secret_value() for word in (secret, other) if word is not None]
     try:
-        key = vault.from_secret(secret.get_secret_value()) if secret else vault.from_folder(folder)
+        key = vault.from_secret(*words) if secret else vault.from_folder(folder)
         if settings.state.url != "memory://":
             return CookieStore(Shared(store), key)
         files = Files(folder / "cookies")

@@ -66,6 +66,7 @@ class CookieStore:
         self._vault = vault
         self._records: dict[str, Record] = {}
         self._unsaved: set[str] = set()
+        self._outdated: dict[str, set[str]] = {}
         self._version: str | None = None
         self._failing = False
         self._seen: dict[str, bytes] = {}
@@ -107,7 +108,7 @@ class CookieStore:
                 continue
             self._seen[key] = locked
             record = _decoded(self._vault.open(locked))
-            if record is None or self._vault.name_of(record.name) != key:
+            if record is None or not self._vault.names(record.name, key):
                 log.warning("a stored account cannot be read: was GATEWAY_SECRET, or the key in state.dir, another one?")
                 continue
             known = self._records.get(record.name)
@@ -115,6 +116,9 @@ class CookieStore:
             self._records[record.name] = now
             if now != record:
                 self._unsaved.add(record.name)
+            if key != self._vault.name_of(record.name):  # written under the other secret: moves to ours
+                self._unsaved.add(record.name)
+                self._outdated.setdefault(record.name, set()).add(key)
 
     async def _keep(self, record: Record) -> None:
         self._records[record.name] = record
@@ -122,6 +126,8 @@ class CookieStore:
         key, locked = self._vault.name_of(record.name), self._vault.lock(_encoded(record))
         try:
             await self._shelf.write(key, locked)
+            for outdated in self._outdated.pop(record.name, set()):
+                await self._shelf.delete(outdated)
         except (OSError, StateAway) as exc:
             self._failed("write", exc)
             return

@@ -30,6 +30,9 @@ class Shelf(Protocol):
     async def write(self, name: str, value: bytes) -> None:
         """Keep `value` under `name`: all of it or, when the process is killed, what was there before."""
 
+    async def delete(self, name: str) -> None:
+        """Forget what is under `name`, if anything is."""
+
 
 class Files(Shelf):
     """Files in `folder` (made with mode 0700), each for its owner alone, replaced atomically: written beside, synced,
@@ -75,6 +78,9 @@ class Files(Shelf):
             raise
         _sync(folder)
 
+    async def delete(self, name: str) -> None:
+        await asyncio.to_thread((self._made() / f"{name}{_SUFFIX}").unlink, missing_ok=True)
+
     def sweep(self) -> None:
         """Remove what writers left behind that were killed a while ago."""
         for left in self._made().glob(".*.tmp"):
@@ -112,4 +118,8 @@ class Shared(Shelf):
 
     async def write(self, name: str, value: bytes) -> None:
         await self._store.put(_PREFIX + name, value)
+        await self._store.put(_VERSION, secrets.token_hex(8).encode())
+
+    async def delete(self, name: str) -> None:
+        await self._store.delete(_PREFIX + name)
         await self._store.put(_VERSION, secrets.token_hex(8).encode())

@@ -18,9 +18,11 @@ _SCRYPT = {"n": 2**14, "r": 8, "p": 1, "salt": b"gemini-gateway cookie store"}
 
 
 class Vault:
-    """Encrypts with a key of 32 bytes (AES-128-CBC and HMAC-SHA256, as Fernet does)."""
+    """Encrypts with a key of 32 bytes (AES-128-CBC and HMAC-SHA256, as Fernet does). `other` is read as well, and never
+    written: the key before this one, or the one after it."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, other: Vault | None = None) -> None:
+        self._other = other
         self._fernet = Fernet(base64.urlsafe_b64encode(key))
         self._naming = hmac.digest(key, b"names", "sha256")
 
@@ -33,16 +35,24 @@ class Vault:
         return self._fernet.encrypt(data)
 
     def open(self, locked: bytes) -> bytes | None:
-        """What `lock` was given; None when it was locked with another key, or is damaged."""
+        """What `lock` was given; None when it was locked with a key that is unknown here, or is damaged."""
         try:
             return self._fernet.decrypt(locked)
         except InvalidToken:
-            return None
+            return self._other.open(locked) if self._other else None
+
+    def names(self, text: str, name: str) -> bool:
+        """Whether `name` is the name for `text`, under any of the keys."""
+        return hmac.compare_digest(self.name_of(text), name) or (self._other is not None and self._other.names(text, name))
 
 
-def from_secret(secret: str) -> Vault:
-    """The vault of a passphrase (GATEWAY_SECRET): the same on every machine."""
-    return Vault(hashlib.scrypt(secret.encode(), dklen=32, **_SCRYPT))  # type: ignore[arg-type]
+def from_secret(secret: str, other: str | None = None) -> Vault:
+    """The vault of a passphrase (GATEWAY_SECRET): the same on every machine. `other` is one that is read as well."""
+    return Vault(_stretched(secret), Vault(_stretched(other)) if other else None)
+
+
+def _stretched(secret: str) -> bytes:
+    return hashlib.scrypt(secret.encode(), dklen=32, **_SCRYPT)  # type: ignore[arg-type]
 
 
 def from_folder(folder: Path) -> Vault:

@@ -11,7 +11,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from config.settings import Server
 from gateway.errors import BodyTooLarge, GatewayError, InvalidRequest, RequestTimeout, UnsupportedMedia
-from gateway.http.boundary import say_continue
+from gateway.http.boundary import HIGH_WATER, say_continue
 from gateway.wire.dialect import Upload
 
 _MB = 1_000_000
@@ -50,6 +50,7 @@ async def _parts(request: web.Request, most: int) -> dict[str, Any]:
         if not isinstance(part, BodyPartReader) or not part.name:
             raise InvalidRequest("The request's form has a part without a name")
         data = await _content(part, left, most)
+        request[HIGH_WATER].check()
         left -= len(data)
         name = part.name.removesuffix("[]")
         if len(name) > 64 or not name.isascii():

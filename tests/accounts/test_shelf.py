@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 import subprocess
@@ -78,6 +79,24 @@ async def test_another_key_reads_nothing_and_destroys_nothing(tmp_path: Path, ca
     mine = CookieStore(Files(tmp_path), Vault(KEY))
     await mine.refresh()
     assert {record.name: record.cookies.psid for record in mine.all()} == {"a": "psid", "b": ""}
+
+
+async def test_the_secret_can_be_changed_while_replicas_restart_one_by_one(tmp_path: Path) -> None:
+    def replica(*secrets: str) -> CookieStore:
+        return CookieStore(Files(tmp_path), vault.from_secret(*secrets))
+
+    await replica("old").save(Record("a", Cookies("psid", "first"), history=History(entered=1)))
+    waiting, changed = replica("old", "new"), replica("new", "old")
+    await changed.refresh()
+    assert changed.all()[0].cookies.psidts == "first"
+    await changed.save(Record("a", Cookies("psid", "rotated"), history=History(entered=1, attempted=2, renewed=2)))
+    await waiting.refresh()  # still writes under the old one
+    assert waiting.all()[0].cookies.psidts == "rotated"
+    await changed.refresh()
+    alone = replica("new")
+    await alone.refresh()
+    assert [record.cookies.psidts for record in alone.all()] == ["rotated"]
+    assert len(os.listdir(tmp_path)) == 1
 
 
 def test_a_secret_makes_the_same_key_everywhere_and_a_folder_one_of_its_own(tmp_path: Path) -> None:
