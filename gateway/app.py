@@ -246,6 +246,8 @@ class Running:
             changed=self._account_changed,
             advice=self._choose_account,
         )
+        if self._now is not None:
+            pool.inherit(self._now.backend.pool)
         cookies = cookie_store(settings, self.state_dir, self._store)
         keeper = Keeper(pool, settings.accounts, settings.pool, cookies, self._store)
         await keeper.open()

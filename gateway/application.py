@@ -107,7 +107,7 @@ def _handlers(parts: Parts, boundary: Boundary) -> Handlers:
         boundary,
         server,
         Records(parts.store, parts.settings.state.keep_responses_days),
-        stored=StoredFiles(parts.files),
+        stored=StoredFiles(parts.files, round(server.max_held_mb * 1e6)),
         incoming=parts.incoming,
         cards=parts.backend.pool.cards,
         anonymous=is_loopback(server.host) or server.allow_anonymous,

@@ -54,7 +54,8 @@ def _one(call: Call, index: int) -> Call:
 
 def _note(call: Call, one: Call) -> None:
     call.account, call.served_model = one.account or call.account, one.served_model or call.served_model
-    call.attempts = max(call.attempts, one.attempts)
+    call.attempts += one.attempts
+    call.guest = call.guest or one.guest
 
 
 def _sum(one: Usage, other: Usage) -> Usage:

@@ -124,11 +124,15 @@ async def insisting(generate: Generate, call: Call) -> AsyncGenerator[Event, Non
     raise _wordy("".join(event.text for event in said if isinstance(event, TextDelta)).strip())
 
 
+# What the model says quotes the prompt: it is for the caller, and the log gets this.
+_UNSAID = "the model answered in words"
+
+
 def _wordy(words: str) -> GatewayError:
     quoted = words if len(words) <= _QUOTED else words[:_QUOTED] + "..."
     if _REFUSAL.search(words):
-        return ContentRefused(f"Gemini refused to make this picture. It said: {quoted}")
-    return NoPicture(f"Gemini made no picture. It said: {quoted or 'nothing'}")
+        return ContentRefused(f"Gemini refused to make this picture. It said: {quoted}", hint=_UNSAID)
+    return NoPicture(f"Gemini made no picture. It said: {quoted or 'nothing'}", hint=_UNSAID)
 
 
 # --- several pictures ---------------------------------------------------------------------------------------------
@@ -195,6 +199,7 @@ def _gather(call: Call, runs: list[_Run]) -> None:
     best = next((run.call for run in runs if run.error is None), runs[0].call)
     call.account, call.served_model = best.account, best.served_model
     call.attempts = sum(run.call.attempts for run in runs)
+    call.guest = any(run.call.guest for run in runs)
     for run in runs:
         call.warnings += run.call.warnings
         for stage, seconds in run.call.spent.items():

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.errors import RateLimited
+from gateway.errors import InvalidRequest, RateLimited
 from gateway.hookspecs import Services, hookimpl
 from gateway.model import Call
 from gateway.state.store import StateStore, Window
@@ -40,6 +40,8 @@ class Plugin:
         windows = self._windows(call, cost)
         if not windows or self._store is None:
             return
+        if (least := min(window.limit for window in windows)) < cost:
+            raise InvalidRequest(f"n: at most {least} answers at once, by the rate limit", param="n")
         wait = await self._store.take(windows, cost)
         if wait > 0:
             seconds = math.ceil(wait)

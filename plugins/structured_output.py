@@ -97,6 +97,7 @@ def _repairing(call: Call, attempt: _Attempt) -> Call:
 def _note(call: Call, repair: Call) -> None:
     """What became of the repair belongs to the caller's call."""
     call.attempts += repair.attempts
+    call.guest = call.guest or repair.guest
     call.account, call.served_model = repair.account or call.account, repair.served_model or call.served_model
 
 

@@ -114,11 +114,17 @@ class Chooser:
         if able:
             wait = math.ceil(min(self._until_budget(account.egress, now) for account in able))
             raise Overloaded("The request budget of the gateway's network address is used up", retry_after=max(1, wait))
-        if any(_is_signing_in(account, now) for account in fresh):
+        if any(_is_signing_in(account, now) or self._is_probed(account, model, now) for account in fresh):
             return None
         if (probe := self._soonest(fresh, call, model, now)) is not None:
             return probe
         raise self._verdict(fresh or candidates, call, model, now)
+
+    def _is_probed(self, account: Account, model: PublicModel, now: float) -> bool:
+        """Whether a call is finding out just now if the account serves again."""
+        found = self._catalogue.match(model, account.offers, strict=self._strict)
+        rested = account.health.state is State.COOLING and account.in_flight > 0
+        return rested and found is not None and account.health.serves(found[0].id, now)
 
     def _soonest(self, accounts: Sequence[Account], call: Call, model: PublicModel, now: float) -> Account | None:
         cooling = [

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 from config.settings import Pool as PoolSettings
 from gateway.accounts import health as rules
@@ -55,7 +56,13 @@ class Pool:
         self._chooser = Chooser(catalogue, settings, strict=strict, clock=clock)
         self._queue = Queue(settings.queue_size, settings.queue_timeout_s, lambda choice: self._release(choice.account))
         self._egresses: dict[str, Egress] = {}
+        self._exhausted: dict[str, Mapping[str, float]] = {}
         self._accounts: list[Account] = []
+
+    def inherit(self, before: Pool) -> None:
+        """Know of blocks, budgets and usage limits what the pool `before` knew; for a reload, ahead of the accounts."""
+        self._egresses = before._egresses
+        self._exhausted = {account.name: account.health.models for account in before.accounts}
 
     # --- who is in ------------------------------------------------------------------------------------------------
 
@@ -82,6 +89,7 @@ class Pool:
             history=member.history,
             synced=member.cookies,
         )
+        account.health = replace(account.health, models=self._exhausted.get(account.name, {}))
         self._accounts.append(account)
         if not member.settings.enabled:
             self.switch_off(account)
@@ -149,14 +157,19 @@ class Pool:
         call.served_model = None
         call.attempts += 1
         log.debug("call %s: account %s (%s)", call.id, account.name, call.route)
+        answered = False
         try:
             async with aclosing(account.upstream.generate(call, offer)) as events:
                 async for event in events:
                     if isinstance(event, Finished):
                         # Not behind the loop: who has the whole answer asks for nothing more.
-                        account.last_success = self.clock()
-                        self.set(account, rules.succeeded(account.health, offer.id, account.last_success))
+                        self._succeeded(account, offer)
+                    answered = True
                     yield event
+        except GeneratorExit:
+            if answered:  # whoever leaves in the middle, at a stop word or max_tokens, was served well so far
+                self._succeeded(account, offer)
+            raise
         except UpstreamError as exc:
             call.tried.accounts.add(account.name)
             if isinstance(exc, EgressBlocked):
@@ -165,6 +178,10 @@ class Pool:
             raise
         finally:
             self._release(account)
+
+    def _succeeded(self, account: Account, offer: Offer) -> None:
+        account.last_success = self.clock()
+        self.set(account, rules.succeeded(account.health, offer.id, account.last_success))
 
     def find_model(self, name: str) -> PublicModel:
         """The model of that public name. Raises UnknownModel for one that no account serves."""
@@ -200,7 +217,8 @@ class Pool:
         for account in self._accounts:
             if account.egress.blocked_until <= now and any(account.health.serves(o.id, now) for o in account.offers):
                 return None
-        return "; ".join(f"{view.name}: {view.state}, {view.reason}" for view in self.views())
+        # Anybody may ask: no names.
+        return "; ".join(sorted({f"{view.state}: {view.reason}" for view in self.views()}))
 
     def _all_offers(self) -> list[Offer]:
         return [offer for account in self._accounts for offer in account.offers]
@@ -226,7 +244,7 @@ class Pool:
         free = self._chooser.free(self._accounts, call, model)
         if not free and (probe := self._chooser.hope(self._accounts, call, model)) is not None:
             # All are cooling for failures that may pass: better one that may fail than none.
-            probe.health = rules.signed_in(probe.health)
+            probe.health = replace(probe.health, until=self.clock())
             free = self._chooser.free(self._accounts, call, model)
         return self._take(free, call)
 

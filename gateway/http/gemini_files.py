@@ -68,7 +68,8 @@ class GeminiFiles:
             case "resumable":
                 return await self._begin(request, owner)
             case "multipart":
-                return await self._at_once(request, owner, *_parted(request, await self._body(request)))
+                body = await self._body(request)
+                return await self._at_once(request, owner, *await asyncio.to_thread(_parted, request, body))
             case "raw" | "media":
                 about = ("", request.content_type)
                 return await self._at_once(request, owner, about, await self._body(request))

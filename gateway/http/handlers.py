@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
@@ -35,6 +36,7 @@ from gateway.model import (
 from gateway.wire import pictures
 from gateway.wire.dialect import Counting, Dialect, ModelCard, Recording, Request, Route
 
+log = logging.getLogger(__name__)
 Choice = tuple[Dialect, Route]
 _CLIENT_LEFT = 499
 _DECODE_IN_THREAD_FROM = 256_000
@@ -65,7 +67,7 @@ class _Progress:
         self.status = _CLIENT_LEFT if left else exc.status if isinstance(exc, GatewayError) else 500
         self.error = "ClientLeft" if left else type(exc).__name__ if isinstance(exc, GatewayError) else "Internal"
         if isinstance(exc, GatewayError):
-            self.reason = f"{exc.message} ({exc.hint})" if exc.hint else exc.message
+            self.reason = exc.hint or exc.message
 
     def outcome(self) -> Outcome:
         duration = time.monotonic() - self.begun
@@ -239,7 +241,8 @@ class Handlers:
         except Exception as exc:
             if not writer.started:
                 raise
-            raise Internal("Internal error, see the log", hint=repr(exc)) from exc
+            log.exception("a stream failed")
+            raise Internal("Internal error, see the log", hint=type(exc).__name__) from exc
 
     def _headers(self, call: Call) -> dict[str, str]:
         headers = dict(self._common)

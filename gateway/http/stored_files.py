@@ -3,39 +3,60 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from gateway.model import Blob, Call, Message, Part, StoredFile
+from gateway.errors import BodyTooLarge, InvalidRequest
+from gateway.http.incoming import MOST_FILES
+from gateway.model import Blob, Call, Link, Message, Part, StoredFile
 from gateway.state.files import FileStore
 from gateway.wire import media
 from gateway.wire.fields import bad
 
 
 class StoredFiles:
-    """The files in `store`, for calls. Runs after a call was admitted."""
+    """The files in `store`, for calls, `most_bytes` in each. Runs after a call was admitted."""
 
-    def __init__(self, store: FileStore) -> None:
+    def __init__(self, store: FileStore, most_bytes: int) -> None:
         self._store = store
+        self._most_bytes = most_bytes
 
     async def ready(self, call: Call) -> Call:
         """The call with the bytes of the files that it names. Raises InvalidRequest that names the field."""
-        if not any(isinstance(part, StoredFile) for message in call.messages for part in message.parts):
+        named = [part for message in call.messages for part in message.parts if isinstance(part, StoredFile)]
+        if not named:
             return call
-        messages = [await self._filled(message, call.principal.name) for message in call.messages]
-        return replace(call, messages=tuple(messages))
+        files = [part for message in call.messages for part in message.parts if isinstance(part, (Blob, Link, StoredFile))]
+        if len(files) > MOST_FILES:  # before any of them is read: a name is short, a file is not
+            raise InvalidRequest(f"There are more than {MOST_FILES} files in the request", param=files[MOST_FILES].param)
+        read = await self._read(named, call.principal.name)
+        return replace(call, messages=tuple(_filled(message, read) for message in call.messages))
 
-    async def _filled(self, message: Message, owner: str) -> Message:
-        parts: list[Part] = []
-        for part in message.parts:
-            parts.append(await self._blob(part, owner) if isinstance(part, StoredFile) else part)
-        return replace(message, parts=tuple(parts))
+    async def _read(self, named: Sequence[StoredFile], owner: str) -> dict[str, tuple[str, bytes]]:
+        """Media type and bytes of each file, each read once, `most_bytes` in all."""
+        read: dict[str, tuple[str, bytes]] = {}
+        left = self._most_bytes
+        for file in named:
+            if file.id in read:
+                continue
+            found = await asyncio.to_thread(self._store.read, file.id, owner)
+            if found is None:
+                raise bad(file.param, "names a file that is not here (any more): files are kept for 48 hours")
+            record, data = found
+            left -= len(data)
+            if left < 0:
+                raise BodyTooLarge(f"The files of the request are larger than {self._most_bytes} bytes together")
+            read[file.id] = (record.mime, data)
+        return read
 
-    async def _blob(self, file: StoredFile, owner: str) -> Blob:
-        found = await asyncio.to_thread(self._store.read, file.id, owner)
-        if found is None:
-            raise bad(file.param, "names a file that is not here (any more): files are kept for 48 hours")
-        record, data = found
-        mime = media.sniff(data) or record.mime
-        if mime not in media.EXTENSIONS:
-            raise bad(file.param, "has a media type that Gemini does not take")
-        return Blob(data, mime, f"file-{file.number}.{media.EXTENSIONS[mime]}", file.param)
+
+def _filled(message: Message, read: Mapping[str, tuple[str, bytes]]) -> Message:
+    parts: list[Part] = [_blob(part, *read[part.id]) if isinstance(part, StoredFile) else part for part in message.parts]
+    return replace(message, parts=tuple(parts))
+
+
+def _blob(file: StoredFile, claimed: str, data: bytes) -> Blob:
+    mime = media.sniff(data) or claimed
+    if mime not in media.EXTENSIONS:
+        raise bad(file.param, "has a media type that Gemini does not take")
+    return Blob(data, mime, f"file-{file.number}.{media.EXTENSIONS[mime]}", file.param)

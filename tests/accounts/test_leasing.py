@@ -142,3 +142,48 @@ async def test_a_disabled_account_is_left_alone() -> None:
         await client.chat("hello")
         assert asked(client) == ["b"]
         assert client.gateway.pool.views()[0].state == "disabled"
+
+
+async def test_a_lone_account_that_goes_on_failing_rests_ever_longer() -> None:
+    script = {"a": [Script(UpstreamUnavailable("500"))]}
+    async with make_client(upstream=ScriptedUpstream(by_account=script)) as client:
+        rests = []
+        for _ in range(7):
+            assert (await client.chat("hello")).status == 502
+            rests.append(client.gateway.pool.accounts[0].health.strikes)
+        assert rests == [1, 2, 3, 4, 5, 6, 7]
+        assert client.gateway.pool.views()[0].state == "cooling"
+
+
+async def test_while_one_call_finds_out_whether_an_account_serves_again_the_others_wait() -> None:
+    gate = asyncio.Event()
+    script = {"a": [*[Script(UpstreamUnavailable("500"))] * 3, Script(gate, "back"), Script("too")]}
+    async with make_client(upstream=ScriptedUpstream(by_account=script)) as client:
+        for _ in range(3):
+            await client.chat("hello")
+        (probe,) = await held(client, 1, 4)
+        other = asyncio.create_task(client.chat("hello"))
+        while not client.gateway.pool.queued:
+            await asyncio.sleep(0)
+        gate.set()
+        assert ((await probe).text, (await other).text) == ("back", "too")  # type: ignore[attr-defined]
+
+
+async def test_an_answer_that_the_gateway_cuts_short_is_a_success_of_the_account() -> None:
+    script = {"a": [*[Script(UpstreamUnavailable("500"))] * 3, Script("one STOP two")]}
+    async with make_client(upstream=ScriptedUpstream(by_account=script)) as client:
+        for _ in range(3):
+            await client.chat("hello")
+        assert (await client.chat("hello", stop=["STOP"])).text == "one "
+        view = client.gateway.pool.views()[0]
+        assert view.state == "ready" and view.last_success is not None
+
+
+async def test_nobody_learns_names_of_accounts_from_ready() -> None:
+    accounts = [{"name": "me@example.com", "secure_1psid": "x-a"}]
+    dead = ScriptedUpstream(sign_in_errors={"me@example.com": AccountExpired("signed out")})
+    async with make_client(upstream=dead, settings={"accounts": accounts}) as client:
+        await client.chat("hello")
+        async with client.http.get("/ready") as response:
+            said = await response.text()
+    assert "signed out" in said and "example.com" not in said

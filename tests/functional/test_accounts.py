@@ -285,3 +285,16 @@ async def test_cookies_lie_encrypted_in_files_that_are_not_named_after_them(laun
 
 def files_below(folder: Path) -> list[Path]:
     return [file for file in folder.rglob("*") if file.is_file()]
+
+
+async def test_after_new_cookies_no_prompt_reaches_the_old_login(launch: Launch) -> None:
+    async with one_of_two(launch) as (live, b):
+        running = asyncio.create_task(live.client.chat("[[sim chars=600 frames=20 pace_ms=30]]", stream=True))
+        await live.site.log.wait(lambda entry: entry.endpoint == "generate" and entry.sent > 0)
+        status, _ = await ask(live, "POST", "/api/cookies", cookies(b, name="a", proxy=live.proxy_url))
+        assert status == 200
+        assert (await running).status == 200
+        for _ in range(3):
+            replies = await asyncio.gather(*(live.client.chat("hello") for _ in range(2)))
+            assert [reply.status for reply in replies] == [200, 200]
+        assert {entry.account for entry in live.site.log.generates[1:]} == {"b"}

@@ -89,3 +89,10 @@ async def test_three_pictures_count_as_three_calls_and_keep_the_pace_of_one() ->
         now[0] += 5
         assert await ask(2) == 429
         assert await ask(1) == 200
+
+
+async def test_more_answers_than_ever_fit_are_a_mistake_of_the_caller() -> None:
+    async with make_client(plugins=[limiter(global_per_hour=3)]) as client:
+        reply = await client.chat("hello", n=4)
+        assert (reply.status, reply.body["error"]["param"]) == (400, "n")
+        assert (await client.chat("hello", n=3)).status == 200

@@ -64,6 +64,7 @@ class WebAccount:
         self._tokens: Tokens | None = None
         self._offers: tuple[Offer, ...] = ()
         self._idle: list[Client] = []
+        self._login = 0  # counted up by every new sign-in and every other user: clients of an older one are not used again
         self._closed = False
         self._active_at = 0.0
         self._checked_at = 0.0
@@ -87,6 +88,8 @@ class WebAccount:
         tokens.status = client.account_status
         tokens.models = client._model_registry
         self._tokens = tokens
+        self._login += 1
+        client.login = self._login
         await self._drop_idle()
         self._put_back(client)
         found = profile(tokens)
@@ -96,6 +99,8 @@ class WebAccount:
     # --- cookies --------------------------------------------------------------------------------------------------
 
     def use(self, cookies: Cookies) -> None:
+        if cookies.psid != self.cookies.psid:
+            self._login += 1
         self.cookies = cookies
         for client in self._idle:
             dress(client.client, cookies)
@@ -178,7 +183,7 @@ class WebAccount:
         prompt = pack(call)
         temporary = self._chat(call) == "temporary"
         client.reads_history = not temporary
-        files = await self._upload(client, prompt.files)
+        files = await self._upload(client, prompt.files, deadlines)
         model = client._model_registry.get(offer.id)
         current_reader.set(reader)
         outputs = client._generate(
@@ -239,7 +244,7 @@ class WebAccount:
         call.spent["download"] = time.monotonic() - begun
         return images
 
-    async def _upload(self, client: Client, files: tuple[Blob, ...]) -> list[Any] | None:
+    async def _upload(self, client: Client, files: tuple[Blob, ...], deadlines: Deadlines) -> list[Any] | None:
         """Send the files one after the other, each with its real name and type."""
         if not files:
             return None
@@ -247,6 +252,7 @@ class WebAccount:
         for file in files:
             url = await upload_file(file.data, client=client.client, push_id=client.push_id, filename=file.name)
             sent.append([[url], file.name])
+            deadlines.begin()
         return sent
 
     async def _note_model(self, call: Call, offer: Offer, reader: ReplyReader, *, passed: bool) -> None:
@@ -293,15 +299,19 @@ class WebAccount:
         assert self._tokens is not None
         while self._idle:
             client = self._idle.pop()
-            if time.monotonic() - client.born < _IDLE_SECONDS and client._running:
+            if time.monotonic() - client.born < _IDLE_SECONDS and client._running and client.login == self._login:
                 return client
             await client.close()
-        return Client(self._tokens, self._session())
+        client = Client(self._tokens, self._session())
+        client.login = self._login
+        return client
 
     def _put_back(self, client: Client) -> None:
-        if client.client.cookies_changed:
+        current = client.login == self._login and not self._closed
+        if current and client.client.cookies_changed:
             self._learn_cookies(client.client)
-        if len(self._idle) < _IDLE_SESSIONS:
+        if current and len(self._idle) < _IDLE_SESSIONS:
+            dress(client.client, self.cookies)  # rotated values may have come while it was in flight
             client.born = time.monotonic()
             self._idle.append(client)
         else:

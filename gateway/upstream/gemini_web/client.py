@@ -78,6 +78,7 @@ class Client(library.GeminiClient):
         self.watchdog_timeout = 1e6  # stalls are ours to notice, by bytes and not by candidates
         self.timeout = 1e6
         self.born = time.monotonic()
+        self.login = 0
         self.reads_history = False
         self._running = True
         self.adopt(tokens)
@@ -131,13 +132,16 @@ class Deadlines:
         self._client = client
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        now = self._loop.time()
-        self._end = now + limits.total_timeout_s
-        self._next = min(now + limits.first_byte_timeout_s, self._end)
+        self._end = self._loop.time() + limits.total_timeout_s
         self._message = "Gemini did not begin to answer in time"
         self.expired: str | None = None
         self.tail = False
+        self.begin()
         self._timer = self._loop.call_at(self._next, self._due)
+
+    def begin(self) -> None:
+        """Wait for the first sign of life from now on: what came before it, an upload, was ours to send."""
+        self._next = min(self._loop.time() + self._limits.first_byte_timeout_s, self._end)
 
     def alive(self, *, complete: bool) -> None:
         """Something came. A complete answer gets only a short time to close its connection."""
