@@ -1,6 +1,8 @@
 # Everything a person types. `make demo` and `make test` work on a fresh machine with Python 3.11, pip and gcc.
 PYTHON ?= python3
 PORT ?=
+# Test processes: most tests wait for sockets, so a few more than cores do no harm.
+WORKERS ?= 3
 # How long `make soak` runs.
 SECONDS := 3600
 VENV := .venv
@@ -16,7 +18,7 @@ run: $(VENV)/ready
 	$(BIN)/python -m gateway serve $(PORT_FLAG)
 
 test: $(VENV)/ready-test
-	$(BIN)/python -m pytest -m "not browser and not soak"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not browser and not soak"
 
 test-browser: $(VENV)/ready-test
 	$(BIN)/python -m pytest -m browser tests/browser

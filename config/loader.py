@@ -38,10 +38,12 @@ PREFIX = "GATEWAY__"
 
 
 class ConfigError(Exception):
-    """The configuration is wrong. `problems` holds one line for each mistake, each opening with its dotted path."""
+    """The configuration is wrong. `problems` holds one line for each mistake, each opening with its dotted path; `rest`
+    is what is left without the wrong ones, where that can be told, so that mistakes further on can be told too."""
 
-    def __init__(self, problems: Iterable[str]) -> None:
+    def __init__(self, problems: Iterable[str], rest: Loaded | None = None) -> None:
         self.problems = tuple(problems)
+        self.rest = rest
         super().__init__("\n".join(self.problems))
 
 
@@ -69,7 +71,8 @@ def load(file: Path | None, environ: Mapping[str, str] | None = None) -> Loaded:
     try:
         settings = Settings.model_validate(data)
     except ValidationError as exc:
-        raise ConfigError([*problems, *explain(exc, Settings)]) from None
+        rest = _without(data, [error["loc"] for error in exc.errors()])
+        raise ConfigError([*problems, *explain(exc, Settings)], Loaded(rest, root, file) if rest else None) from None
     if problems:
         raise ConfigError(problems)
     settings.origins.update(origins)
@@ -83,6 +86,20 @@ def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield from _leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
+
+
+def _without(data: dict[str, Any], mistakes: Iterable[tuple[int | str, ...]]) -> Settings | None:
+    """The settings that `data` makes without what is wrong in it."""
+    for mistake in mistakes:
+        table: Any = data
+        for key in mistake[:-1]:
+            table = table.get(key) if isinstance(table, dict) else None
+        if mistake and isinstance(table, dict):
+            table.pop(mistake[-1], None)
+    try:
+        return Settings.model_validate(data)
+    except ValidationError:
+        return None
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

@@ -40,9 +40,20 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return commands[options.command](options)
     except ConfigError as exc:
-        for problem in exc.problems:
+        for problem in (*exc.problems, *_further_problems(exc)):
             _say(f"configuration: {problem}", sys.stderr)
         return EXIT_CONFIG
+
+
+def _further_problems(exc: ConfigError) -> tuple[str, ...]:
+    """What is wrong with the plugins, too, when the settings before them are."""
+    if exc.rest is None:
+        return ()
+    try:
+        plugin_loader.load(exc.rest.settings, exc.rest.root)
+    except ConfigError as more:
+        return more.problems
+    return ()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -157,7 +168,13 @@ def _check(options: argparse.Namespace) -> int:
     plugins = plugin_loader.load(loaded.settings, loaded.root)
     active = sum(not plugin.dormant for plugin in plugins)
     source = loaded.file or "defaults (no gateway.toml here)"
-    _say(f"{source}: good. {len(loaded.settings.accounts)} accounts, {active} plugins.")
+    asleep = [plugin.name for plugin in plugins if plugin.dormant]
+    accounts = len(loaded.settings.accounts)
+    _say(f"{source}: good. {accounts} account{'' if accounts == 1 else 's'}, {active} plugins.")
+    if asleep:
+        _say(f"dormant until they have settings: {', '.join(asleep)}")
+    if not active:
+        _say("gateway.plugins is empty: nothing is served; the shipped gateway.toml lists what there is", sys.stderr)
     return 0
 
 

@@ -106,9 +106,11 @@ def test_check_is_content_with_the_shipped_file_and_lists_mistakes(toml: Path, c
     toml.write_text('[server]\nprot = 1\n[gateway]\nplugins = ["metrix"]\n')
     assert run("check", "--config", str(toml)) == 2
     assert "server.prot: unknown setting, did you mean 'port'?" in capsys.readouterr().err
-    toml.write_text('[gateway]\nplugins = ["metrix"]\n')
+    toml.write_text('[server]\nprot = 1\n[gateway]\nplugins = ["metrix", "rate_limit"]\n[plugins.rate_limit]\nglobal = 1\n')
     assert run("check", "--config", str(toml)) == 2
-    assert "did you mean 'metrics'?" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    for part in ("server.prot", "did you mean 'metrics'?", "plugins.rate_limit.global: unknown setting"):
+        assert part in said
 
 
 def test_health_of_nobody_is_an_exit_status(toml: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,7 +55,9 @@ class Pasted:
 def from_text(text: str) -> list[Pasted]:
     """The accounts in a pasted text. Raises InvalidRequest, which says what is wrong."""
     stripped = text.strip().lstrip("\ufeff")
-    if stripped[:1] in "[{":
+    if not stripped:
+        raise InvalidRequest("Nothing was pasted")
+    if stripped[0] in "[{":
         try:
             return from_json(orjson.loads(stripped))
         except orjson.JSONDecodeError:

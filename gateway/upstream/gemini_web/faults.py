@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from curl_cffi.requests.exceptions import RequestException, Timeout
+from curl_cffi.requests.exceptions import DNSError, ProxyError, RequestException, SSLError, Timeout
 from gemini_webapi import exceptions as library_errors
 
 from gateway.errors import (
@@ -25,6 +25,13 @@ from gateway.upstream.reply import ReplyReader
 BLOCK_SECONDS = 7200.0
 CAPTCHA = re.compile(rb"/sorry/|recaptcha|captcha|unusual traffic|consent\.google", re.IGNORECASE)
 _NOTHING = 16  # characters: an answer that is no longer holds the site's opening and no frame
+
+# Trouble that is likely on the owner's side: said in words that tell where to look.
+_BROKEN: dict[type[RequestException], str] = {
+    DNSError: "cannot be made: its name is not found (no network, or DNS)",
+    ProxyError: "cannot be made: the proxy does not answer as one",
+    SSLError: "cannot be trusted: its certificate is not accepted (upstream.ca_file, for an inspecting proxy)",
+}
 
 
 def http_error(status: int, headers: Any, body: bytes) -> UpstreamError:
@@ -86,7 +93,8 @@ def translated(exc: BaseException, reader: ReplyReader | None = None, expired: s
         if isinstance(cause, Timeout):
             return UpstreamTimeout("Gemini did not answer in time")
         if isinstance(cause, RequestException):
-            return UpstreamUnavailable("The connection to Gemini broke", hint=type(cause).__name__)
+            words = next((words for kind, words in _BROKEN.items() if isinstance(cause, kind)), "broke")
+            return UpstreamUnavailable(f"The connection to Gemini {words}", hint=type(cause).__name__)
         cause = cause.__cause__
     if reader is not None and reader.rejected:
         return AccountExpired("Gemini rejected the account's session")
