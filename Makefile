@@ -18,7 +18,8 @@ run: $(VENV)/ready
 	$(BIN)/python -m gateway serve $(PORT_FLAG)
 
 test: $(VENV)/ready-test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not browser and not soak"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not browser and not soak and not alone"
+	$(BIN)/python -m pytest -m "alone and not soak"
 
 test-browser: $(VENV)/ready-test
 	$(BIN)/python -m pytest -m browser tests/browser

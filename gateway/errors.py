@@ -36,6 +36,7 @@ class GatewayError(Exception):
     code: ClassVar[str] = "internal_error"
     elsewhere: bool = False
     request_id: str | None = None
+    quotes_the_model: bool = False
 
     def __init__(
         self, message: str, *, param: str | None = None, retry_after: float | None = None, hint: str | None = None
@@ -45,6 +46,13 @@ class GatewayError(Exception):
         self.param = param
         self.retry_after = retry_after
         self.hint = hint
+
+    @property
+    def for_the_log(self) -> str:
+        """What may be logged of it. What the model said quotes the prompt: it is for the caller alone."""
+        if self.quotes_the_model:
+            return self.hint or "the model's own words, not logged"
+        return f"{self.message} ({self.hint})" if self.hint else self.message
 
 
 class InvalidRequest(GatewayError):

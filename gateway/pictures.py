@@ -124,15 +124,14 @@ async def insisting(generate: Generate, call: Call) -> AsyncGenerator[Event, Non
     raise _wordy("".join(event.text for event in said if isinstance(event, TextDelta)).strip())
 
 
-# What the model says quotes the prompt: it is for the caller, and the log gets this.
-_UNSAID = "the model answered in words"
-
-
 def _wordy(words: str) -> GatewayError:
     quoted = words if len(words) <= _QUOTED else words[:_QUOTED] + "..."
     if _REFUSAL.search(words):
-        return ContentRefused(f"Gemini refused to make this picture. It said: {quoted}", hint=_UNSAID)
-    return NoPicture(f"Gemini made no picture. It said: {quoted or 'nothing'}", hint=_UNSAID)
+        error: GatewayError = ContentRefused(f"Gemini refused to make this picture. It said: {quoted}")
+    else:
+        error = NoPicture(f"Gemini made no picture. It said: {quoted or 'nothing'}")
+    error.quotes_the_model = True
+    return error
 
 
 # --- several pictures ---------------------------------------------------------------------------------------------

@@ -20,6 +20,16 @@ def pytest_asyncio_loop_factories(
     return factories
 
 
+# Tests that measure time, start many processes or fill the machine: they run by themselves (see the Makefile).
+ALONE = ("operations", "test_chaos.py", "test_replicas.py", "test_clusters.py", "test_take.py", "test_connections.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if set(ALONE) & set(item.path.parts):
+            item.add_marker(pytest.mark.alone)
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     for name in list(os.environ):

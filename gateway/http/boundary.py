@@ -133,7 +133,7 @@ class Boundary:
             status=status, body=dialect.encode_error(exc), content_type="application/json", headers=_hints(exc)
         )
         if exc.status >= 500:
-            log.warning("request %s: %s %s %s", request[REQUEST_ID], exc.status, exc.code, exc.hint or exc.message)
+            log.warning("request %s: %s %s %s", request[REQUEST_ID], exc.status, exc.code, exc.for_the_log)
         if request.can_read_body and not request.content.is_eof():
             response.force_close()  # the rest of the body is not read
         return response

@@ -67,7 +67,7 @@ class _Progress:
         self.status = _CLIENT_LEFT if left else exc.status if isinstance(exc, GatewayError) else 500
         self.error = "ClientLeft" if left else type(exc).__name__ if isinstance(exc, GatewayError) else "Internal"
         if isinstance(exc, GatewayError):
-            self.reason = exc.hint or exc.message
+            self.reason = exc.for_the_log
 
     def outcome(self) -> Outcome:
         duration = time.monotonic() - self.begun
