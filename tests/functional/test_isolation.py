@@ -83,6 +83,7 @@ async def test_leaving_before_the_first_byte_frees_the_account_too(launch: Launc
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await asyncio.wait_for(until(lambda: live.gateway.pool.views()[0].in_flight == 0), 0.5)
+        assert (await live.client.chat("still here?")).status == 200
 
 
 async def leave_after_first_piece(live: Live) -> None:
