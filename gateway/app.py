@@ -131,9 +131,7 @@ class Running:
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Assemble and listen. Raises ConfigError."""
-        self._now = await self._assemble(self.settings)
-        self._guard()
-        self._front.show(self._now.stage)
+        self._put_in_front(await self._assemble(self.settings))
         self.url = await self._front.listen(sockets)
         self.keeper.start()
 
@@ -146,17 +144,18 @@ class Running:
             settings, _ = with_keys(await asyncio.to_thread(self._source), self.state_dir)
             _refuse_fixed(self.settings, settings)
             before, new = self._in_front, await self._assemble_again(settings)
-            self._now, self.settings = new, settings
-            self._guard()
-            self._front.show(new.stage)
+            self._put_in_front(new)
             if new.backend is not before.backend:
                 new.backend.keeper.start()
             self._retiring.add(task := spawn(self._retire(before), "close what a reload replaced"))
             task.add_done_callback(self._retiring.discard)
             log.info("reloaded: the new settings hold")
 
-    def _guard(self) -> None:
+    def _put_in_front(self, assembly: Assembly) -> None:
+        self._now, self.settings = assembly, assembly.settings
         self.sessions.guard(admin_key(self.settings), is_open=is_loopback(self.settings.server.host))
+        self.pool.advice = self._choose_account if self.hooks.has("choose_account") else None
+        self._front.show(assembly.stage)
 
     async def drain(self) -> None:
         """Stop in order: say so at /ready, wait for load balancers to notice, accept nothing more, let calls end."""
@@ -244,7 +243,6 @@ class Running:
             strict=settings.gateway.strict_models,
             clock=steady(),
             changed=self._account_changed,
-            advice=self._choose_account,
         )
         if self._now is not None:
             pool.inherit(self._now.backend.pool)
@@ -272,7 +270,7 @@ class Running:
             local=is_loopback(settings.server.host),
             accounts=pool.views,
             queued=lambda: pool.queued,
-            hook_errors=lambda: dict(hooks.errors),
+            hook_errors=lambda: hooks.errors,
         )
 
 

@@ -53,9 +53,17 @@ class CleanFormatter(logging.Formatter):
     def __init__(self, redactor: Redactor) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s [%(request)s] %(message)s")
         self._redactor = redactor
+        self._second, self._text = -1, ""
 
     def format(self, record: logging.LogRecord) -> str:
         return self._redactor.clean(super().format(record))
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        """As logging writes it. Many lines fall into one second, whose text is made once."""
+        second = int(record.created)
+        if second != self._second:
+            self._second, self._text = second, time.strftime(self.default_time_format, time.localtime(second))
+        return f"{self._text},{int(record.msecs):03d}"
 
 
 class StormFilter(logging.Filter):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -44,7 +44,6 @@ class Pool:
         strict: bool = False,
         clock: Callable[[], float] = time.time,
         changed: Callable[[AccountChange], None] = lambda change: None,
-        advice: Advice | None = None,
     ) -> None:
         self.catalogue = catalogue
         self.clock = clock
@@ -52,7 +51,7 @@ class Pool:
         self._upstream = upstream
         self._settings = settings
         self._changed = changed
-        self._advice = advice
+        self.advice: Advice | None = None
         self._chooser = Chooser(catalogue, settings, strict=strict, clock=clock)
         self._queue = Queue(settings.queue_size, settings.queue_timeout_s, lambda choice: self._release(choice.account))
         self._egresses: dict[str, Egress] = {}
@@ -220,8 +219,8 @@ class Pool:
         # Anybody may ask: no names.
         return "; ".join(sorted({f"{view.state}: {view.reason}" for view in self.views()}))
 
-    def _all_offers(self) -> list[Offer]:
-        return [offer for account in self._accounts for offer in account.offers]
+    def _all_offers(self) -> Iterator[Offer]:
+        return (offer for account in self._accounts for offer in account.offers)
 
     # --- leasing --------------------------------------------------------------------------------------------------
 
@@ -230,8 +229,8 @@ class Pool:
         model = self.catalogue.find(call.model, self._all_offers())
         call.route = ""
         free = self._chooser.free(self._accounts, call, model)
-        if free and self._advice is not None:
-            advised = await self._advice(call, [self.view(choice.account) for choice in free])
+        if free and self.advice is not None:
+            advised = await self.advice(call, [self.view(choice.account) for choice in free])
             # While it thought about it, others may have taken what was free.
             free = self._chooser.free(self._accounts, call, model)
             free.sort(key=lambda choice: choice.account.name != advised)

@@ -26,9 +26,9 @@ def plugins(loaded: Sequence[LoadedPlugin], hooks: Hooks, origins: Mapping[str, 
 def _plugin(plugin: LoadedPlugin, hooks: Hooks, origins: Mapping[str, str]) -> dict[str, Any]:
     measured = []
     for name in plugin.hooks:
-        calls, seconds = hooks.spent.get((plugin.name, name), (0, 0.0))
-        errors = hooks.errors[plugin.name, name]
-        measured.append({"hook": name, "calls": int(calls), "seconds": round(seconds, 6), "errors": errors})
+        cost = hooks.cost(plugin.name, name)
+        calls, seconds, errors = (cost.runs, cost.seconds, cost.errors) if cost else (0, 0.0, 0)
+        measured.append({"hook": name, "calls": calls, "seconds": round(seconds, 6), "errors": errors})
     settings = list(_fields(plugin.settings, f"plugins.{plugin.name}", origins)) if plugin.settings is not None else []
     about = (_module_doc(plugin.instance) or type(plugin.instance).__doc__ or "").strip().split("\n\n")[0]
     return {

@@ -7,8 +7,7 @@ import ipaddress
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlsplit
@@ -63,6 +62,7 @@ class Boundary:
         self._server = server
         self._dialect_of = dialect_of
         self._high_water = HighWater(mark(server.max_memory_mb))
+        self.interruptible = Interruptible(self)
         self.stopping = False
         self.cutting_off = False
 
@@ -85,7 +85,7 @@ class Boundary:
             if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
                 return self._preflight(request)
             self._check(request)
-            with self.interruptible():
+            with self.interruptible:
                 return await handler(request)
         except GatewayError as exc:
             return self.error(request, exc)
@@ -96,19 +96,6 @@ class Boundary:
         except Exception:
             log.exception("request %s failed", request[REQUEST_ID])
             return self.error(request, Internal(f"Internal error, see the log under {request[REQUEST_ID]}"))
-
-    @contextmanager
-    def interruptible(self) -> Iterator[None]:
-        """Around the work of a request: what is cancelled because the gateway ends raises Stopping instead, so that the
-        caller is told."""
-        try:
-            yield
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if not self.cutting_off or task is None:
-                raise
-            task.uncancel()
-            raise Stopping("The gateway is shutting down", retry_after=_RESTART_S) from None
 
     def _check(self, request: web.Request) -> None:
         headers = request.headers
@@ -210,6 +197,24 @@ class Boundary:
         if self._is_us(host):
             return True
         return not is_loopback(self._server.host) and (is_address(host) or "Authorization" in request.headers)
+
+
+class Interruptible:
+    """Around the work of a request: what is cancelled because the gateway ends raises Stopping instead, so that the caller
+    is told. Holds nothing of a request: one serves all of them, also one within another."""
+
+    def __init__(self, boundary: Boundary) -> None:
+        self._boundary = boundary
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: object) -> None:
+        if exc is None or not self._boundary.cutting_off or not isinstance(exc, asyncio.CancelledError):
+            return
+        if (task := asyncio.current_task()) is not None:
+            task.uncancel()
+            raise Stopping("The gateway is shutting down", retry_after=_RESTART_S) from None
 
 
 def hostname(host: str) -> str:

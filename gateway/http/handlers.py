@@ -146,12 +146,12 @@ class Handlers:
     ) -> web.StreamResponse:
         progress = _Progress()
         held = 0
-        call = Call(head.request_id, int(time.time()), dialect.name, head=head)
+        principal, call = ANONYMOUS, None
         try:
-            call.principal = await self.authenticate(head)
+            principal = await self.authenticate(head)
             held = self._hold(request, route)
-            call = await self._decoded(request, dialect, route, call)
-            with self._boundary.interruptible():
+            call = await self._decoded(request, dialect, route, head, principal)
+            with self._boundary.interruptible:
                 call = await self._calls.prepare(call)
                 call = await self._incoming.ready(await self._stored.ready(call))
                 if call.stream:
@@ -165,6 +165,8 @@ class Handlers:
             raise
         finally:
             self._held -= held
+            if call is None:
+                call = Call(head.request_id, int(time.time()), dialect.name, head=head, principal=principal)
             # In a task of its own: it runs to its end also when the caller has left.
             spawn(self._hooks.call_finished(call, progress.outcome()), "tell plugins of a finished call")
 
@@ -178,20 +180,21 @@ class Handlers:
         self._held += size
         return size
 
-    async def _decoded(self, request: web.Request, dialect: Dialect, route: Route, call: Call) -> Call:
-        """The call that the body asks for; `call` is what was known before. Raises a GatewayError."""
-        assert call.head is not None
+    async def _decoded(
+        self, request: web.Request, dialect: Dialect, route: Route, head: RequestHead, principal: Principal
+    ) -> Call:
+        """The call that the body asks for. Raises a GatewayError."""
         if route.form and request.content_type.startswith("multipart/"):
             body = await read_form(request, self._server)
         else:
             body = await read_json(request, self._server)
-        asked = Request(call.head, route, request.match_info, body, call.id, call.created)
+        asked = Request(head, route, request.match_info, body, head.request_id, int(time.time()))
         size = request.content_length
         if size is not None and size <= _DECODE_IN_THREAD_FROM:
             decoded = dialect.decode(asked)
         else:
             decoded = await asyncio.to_thread(dialect.decode, asked)
-        decoded.head, decoded.principal = call.head, call.principal
+        decoded.head, decoded.principal = head, principal
         return await self._records.recall(dialect, decoded)
 
     async def _whole(self, dialect: Dialect, call: Call, progress: _Progress) -> web.StreamResponse:
@@ -215,7 +218,7 @@ class Handlers:
         writer = EventWriter(request, dialect, call, self._server, headers=lambda: self._headers(call))
         try:
             async with aclosing(self._calls.run(call)) as events:
-                with self._boundary.interruptible():
+                with self._boundary.interruptible:
                     await self._pump(events, writer, progress)
             await self._records.keep(dialect, call)
             return await writer.end()
@@ -264,8 +267,8 @@ class Handlers:
         self, request: web.Request, dialect: Dialect, route: Route, head: RequestHead
     ) -> web.StreamResponse:
         assert isinstance(dialect, Counting)
-        call = Call(head.request_id, int(time.time()), dialect.name, head=head, principal=await self.authenticate(head))
-        call = await self._calls.resolve(await self._decoded(request, dialect, route, call))
+        principal = await self.authenticate(head)
+        call = await self._calls.resolve(await self._decoded(request, dialect, route, head, principal))
         body = dialect.encode_count(call.prompt_tokens, call)
         return web.Response(body=body, content_type="application/json", headers=self._headers(call))
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from gateway.errors import NotFound, Overloaded
 from gateway.model import Call, Principal
 from gateway.state.store import StateAway, StateStore
-from gateway.wire.dialect import Dialect, Recording, Route
+from gateway.wire.dialect import Dialect, Recording, Route, keeps_records
 
 log = logging.getLogger(__name__)
 DAY_S = 86_400.0
@@ -29,7 +29,7 @@ class Records:
 
     async def recall(self, dialect: Dialect, call: Call) -> Call:
         """`call` with what it builds upon. Raises PreviousNotFound or NotFound where that is not kept."""
-        if not isinstance(dialect, Recording) or not (needs := dialect.needs(call)):
+        if not keeps_records(dialect) or not (needs := dialect.needs(call)):
             return call
         records = {id: record for id in sorted(needs) if (record := await self._get(call.principal, id)) is not None}
         if sum(map(len, records.values())) > _THREAD_FROM:
@@ -38,7 +38,7 @@ class Records:
 
     async def keep(self, dialect: Dialect, call: Call) -> None:
         """Keep what `dialect` wants kept of an answered call. Never fails: the answer is there already."""
-        if not self._seconds or not isinstance(dialect, Recording):
+        if not self._seconds or not keeps_records(dialect):
             return
         record = dialect.record(call)
         if record is None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Protocol
 
 from config.settings import Account as AccountSettings
@@ -29,9 +30,12 @@ class Cookies:
     def fingerprint(self) -> str:
         """Twelve hex digits by which two sets can be told apart, and from which none can be guessed: the values are
         far longer than any guess."""
-        if not self.psid:
-            return ""
-        return hashlib.sha256("\0".join((self.psid, self.psidts)).encode()).hexdigest()[:12]
+        return _fingerprint(self.psid, self.psidts) if self.psid else ""
+
+
+@lru_cache(maxsize=256)
+def _fingerprint(*values: str) -> str:
+    return hashlib.sha256("\0".join(values).encode()).hexdigest()[:12]
 
 
 class Rotation(StrEnum):
