@@ -14,6 +14,7 @@ import uvloop
 
 from benchmarks.processes import ROOT
 from config.settings import Settings
+from gateway.allocator import keep_what_is_there
 from gateway.app import running
 from gateway.http.boundary import request_id
 from gateway.logs import log_to_stderr
@@ -37,6 +38,7 @@ async def serve(table: dict[str, object]) -> None:
         async with running(made, ROOT, **seam) as gateway:
             while gateway.pool.why_not_ready() is not None and not told.is_set():
                 await asyncio.sleep(0.02)
+            keep_what_is_there()  # as gateway.serving does
             sys.stdout.write(json.dumps({"url": gateway.url}) + "\n")
             sys.stdout.flush()
             await told.wait()

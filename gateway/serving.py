@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from config.loader import ConfigError, Loaded
+from gateway.allocator import keep_what_is_there
 from gateway.app import Running
 from gateway.background import spawn
 from gateway.watchdog import watchdog
@@ -50,6 +51,7 @@ def until_told(start: Callable[[], AbstractAsyncContextManager[Running]], watch:
             asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _orphaned, told)
         async with start() as gateway, _reloading(gateway, watch):
             log.info("serving at %s", gateway.url)
+            keep_what_is_there()
             with watchdog():
                 await told.wait()
             log.info("stopping: /ready says no, running calls may end")

@@ -33,7 +33,7 @@ class Plugin:
         if self._json:
             log.info(orjson.dumps(fields).decode())
         else:
-            log.info(" ".join([f"{name}={_plain(value)}" for name, value in fields.items()]))
+            log.info(" ".join([f"{name}={_quoted(value)}" for name, value in fields.items()]))
 
 
 def _fields(call: Call, outcome: Outcome) -> dict[str, Any]:
@@ -56,8 +56,8 @@ def _fields(call: Call, outcome: Outcome) -> dict[str, Any]:
     return fields
 
 
-def _plain(value: Any) -> str:
+def _quoted(value: Any) -> Any:
     """A value that cannot forge a line or a field."""
-    if not isinstance(value, str):  # a number, or None
-        return str(value)
-    return value if value.isascii() and value.isprintable() and " " not in value else orjson.dumps(value).decode()
+    if type(value) is not str or (value.isascii() and value.isprintable() and " " not in value):
+        return value
+    return orjson.dumps(value).decode()

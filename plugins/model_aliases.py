@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
-from fnmatch import fnmatchcase
+from fnmatch import translate
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -37,7 +38,8 @@ class Settings(BaseModel):
 class Plugin:
     def __init__(self, settings: Settings) -> None:
         self._aliases = {**USUAL, **settings.aliases}
-        self._patterns = [(name, to) for name, to in [*settings.aliases.items(), *USUAL.items()] if "*" in name]
+        named = [*settings.aliases.items(), *USUAL.items()]
+        self._patterns = [(re.compile(translate(name)).match, to) for name, to in named if "*" in name]
 
     @hookimpl
     async def prepare_call(self, call: Call) -> Call:
@@ -48,4 +50,4 @@ class Plugin:
         return call if name == call.model else replace(call, model=name)
 
     def _by_pattern(self, name: str) -> str:
-        return next((to for pattern, to in self._patterns if fnmatchcase(name, pattern)), name)
+        return next((to for matches, to in self._patterns if matches(name)), name)

@@ -40,7 +40,7 @@ class Plugin:
         windows = self._windows(call, cost)
         if not windows or self._store is None:
             return
-        if (least := min(window.limit for window in windows)) < cost:
+        if (least := min([window.limit for window in windows])) < cost:
             raise InvalidRequest(f"n: at most {least} answers at once, by the rate limit", param="n")
         wait = await self._store.take(windows, cost)
         if wait > 0:

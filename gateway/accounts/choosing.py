@@ -49,9 +49,9 @@ class Chooser:
             and self.within_budget(account.egress, now)
             and (match := self._could_serve(account, call, model, now)) is not None
         ]
-        if not found:
-            return []
-        best = min(_worth(choice) for choice in found)
+        if len(found) < 2:
+            return found
+        best = min(map(_worth, found))
         return sorted((choice for choice in found if _worth(choice) == best), key=_load)
 
     def within_budget(self, egress: Egress, now: float) -> bool:

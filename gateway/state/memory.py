@@ -29,7 +29,7 @@ class MemoryStore:
     async def take(self, windows: Sequence[Window], cost: int = 1) -> float:
         now = self._clock()
         self._sweep(now)
-        wait = max((self._wait(window, cost, now) for window in windows), default=0.0)
+        wait = max([self._wait(window, cost, now) for window in windows], default=0.0)
         if wait <= 0:
             for window in windows:
                 self._logs[window.key].extend([now] * cost)

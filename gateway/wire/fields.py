@@ -106,9 +106,12 @@ class Fields:
 
     def tables(self, *names: str, most: int = 1000) -> list[Fields]:
         """A list of JSON objects; absent is empty."""
-        found = []
-        for number, item in enumerate(self.items(*names, most=most) or ()):
-            path = f"{self.at(names[0])}.{number}"
+        items = self.items(*names, most=most)
+        if not items:
+            return []
+        found, path_to = [], self.at(names[0])
+        for number, item in enumerate(items):
+            path = f"{path_to}.{number}"
             if not isinstance(item, dict):
                 raise bad(path, "must be an object")
             found.append(Fields(item, path))
