@@ -40,7 +40,12 @@ class Child:
 async def started(arguments: Sequence[str]) -> AsyncIterator[Child]:
     """`python ARGUMENTS`, once it has printed its JSON line; ended with SIGTERM."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, cwd=ROOT
+        sys.executable,
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        cwd=ROOT,
     )
     assert process.stdout is not None
     try:

@@ -33,6 +33,7 @@ from gateway.model import (
     RequestHead,
     Usage,
 )
+from gateway.threads import in_thread
 from gateway.wire import pictures
 from gateway.wire.dialect import Counting, Dialect, ModelCard, Recording, Request, Route
 
@@ -193,7 +194,7 @@ class Handlers:
         if size is not None and size <= _DECODE_IN_THREAD_FROM:
             decoded = dialect.decode(asked)
         else:
-            decoded = await asyncio.to_thread(dialect.decode, asked)
+            decoded = await in_thread(dialect.decode, asked)
         decoded.head, decoded.principal = head, principal
         return await self._records.recall(dialect, decoded)
 
@@ -206,7 +207,7 @@ class Handlers:
         images = [image for one in (reply, *reply.choices) for image in one.images]
         if images:
             headers["x-gateway-pictures"] = _header_safe(pictures.header(images))
-            body = await asyncio.to_thread(dialect.encode_whole, reply, call)
+            body = await in_thread(dialect.encode_whole, reply, call)
         else:
             body = dialect.encode_whole(reply, call)
         await self._records.keep(dialect, call)

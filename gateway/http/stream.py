@@ -12,6 +12,7 @@ from config.settings import Server
 from gateway.background import spawn
 from gateway.errors import GatewayError
 from gateway.model import Call, Event, Finished, ImageReady
+from gateway.threads import in_thread
 from gateway.wire.dialect import Dialect
 
 
@@ -57,7 +58,7 @@ class EventWriter:
         """Encode and write `event`. What `Finished` becomes leaves with the end of the response, in one write."""
         self._open()
         if isinstance(event, ImageReady):  # megabytes of base64
-            data = await asyncio.to_thread(self._dialect.encode_event, event, self._call)
+            data = await in_thread(self._dialect.encode_event, event, self._call)
         else:
             data = self._dialect.encode_event(event, self._call)
         if isinstance(event, Finished):
