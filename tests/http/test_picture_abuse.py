@@ -194,7 +194,8 @@ async def test_file_names_of_callers_are_ignored(client: Client, name: str) -> N
         ("images", [{"file_id": "f"}]), ("mask", 7), ("n", 0), ("n", -1), ("n", 11), ("n", 1.5), ("n", "3x"), ("n", 2**63),
         ("size", "0x0"), ("size", "-1x-1"), ("size", "99999x99999"), ("size", "١٠٢٤x١٠٢٤"), ("size", "../x"), ("size", 5),
         ("output_format", "gif"), ("output_compression", 101), ("response_format", "file"), ("background", "blue"),
-        ("prompt", ""), ("prompt", None), ("prompt", ["x"]), ("prompt", "x" * 32_001), ("model", "../x"), ("stream", True),
+        ("prompt", ""), ("prompt", None), ("prompt", ["x"]), ("prompt", "x" * 32_001), ("model", "../x"), ("stream", "yes"),
+        ("partial_images", 4), ("partial_images", -1),
     ],
 )  # fmt: skip
 async def test_a_wrong_field_is_named(client: Client, field: str, value: Any) -> None:
@@ -205,3 +206,10 @@ async def test_a_wrong_field_is_named(client: Client, field: str, value: Any) ->
         assert response.status == 400
         assert (await response.json())["error"]["param"].startswith(field)
     assert not client.upstream.asked
+
+
+@pytest.mark.parametrize("path", ["/v1/images/variations", "/v1/generate-images"])
+async def test_what_openai_does_not_stream_is_not_streamed_here(client: Client, path: str) -> None:
+    body = {"prompt": "blue", "image": base64.b64encode(GOOD).decode(), "stream": True}
+    async with client.http.post(path, json=body) as response:
+        assert (response.status, (await response.json())["error"]["param"]) == (400, "stream")
