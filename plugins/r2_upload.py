@@ -6,7 +6,8 @@ name. Its key is 32 random bytes in `state.dir/picture_names_key`, used for noth
 has a picture, or the names of others, can neither compute a name nor try out guesses of the key, or of the bucket's own
 secret, which has no part in it. Gateways with folders of their own have keys of their own, and then each stores its copy.
 
-What fails (the bucket, the network, time) is never the caller's loss: the picture then goes out as bytes. After three failures in a row the store is left alone for half a minute."""
+What fails (the bucket, the network, time) is never the caller's loss: the picture then goes out as bytes.
+After three failures in a row the store is left alone for half a minute."""
 
 from __future__ import annotations
 

@@ -110,8 +110,8 @@ def _unformed(body: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("n", "output_compression", "partial_images"):
         if isinstance(value := plain.get(name), str) and value.isascii() and value.strip().lstrip("-").isdecimal():
             plain[name] = int(value)
-    if isinstance(value := plain.get("stream"), str):
-        plain["stream"] = value.strip().lower() == "true"
+    if isinstance(value := plain.get("stream"), str) and (word := value.strip().lower()) in ("true", "false"):
+        plain["stream"] = word == "true"
     return plain
 
 
