@@ -18,6 +18,44 @@ from typing import Any
 EVERY_S = 0.004
 _SAMPLED_S = 0.002
 LATE_S = 0.01
+_NOTED_S = 0.003
+
+
+class Steps:
+    """Measures every step of the standard library's loop by the CPU time of the loop's thread: what other work the machine
+    has, and who waits for whom, is not in it. uvloop runs the same steps of ours, but hides them."""
+
+    def __init__(self) -> None:
+        self._loops_thread = threading.get_ident()
+        self.longest: list[tuple[float, str]] = []
+        self.steps = 0
+        run = asyncio.Handle._run
+
+        def measured(handle: asyncio.Handle) -> None:
+            begun = time.thread_time()
+            try:
+                run(handle)
+            finally:
+                self._note(time.thread_time() - begun, handle)
+
+        asyncio.Handle._run = measured  # type: ignore[method-assign]
+
+    def _note(self, seconds: float, handle: asyncio.Handle) -> None:
+        self.steps += 1
+        if seconds > _NOTED_S:
+            self.longest.append((round(seconds * 1000, 1), _what(handle)))
+
+    def result(self) -> dict[str, Any]:
+        """How many steps there were, and the longest, in ms; then it begins anew."""
+        found = {"steps": self.steps, "longest": sorted(self.longest, reverse=True)[:12]}
+        self.steps, self.longest = 0, []
+        return found
+
+
+def _what(handle: asyncio.Handle) -> str:
+    callback: Any = handle._callback
+    task = getattr(callback, "__self__", None)
+    return repr(task.get_coro())[:200] if isinstance(task, asyncio.Task) else repr(callback)[:200]
 
 
 class Beat:

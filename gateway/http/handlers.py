@@ -22,7 +22,7 @@ from gateway.http.incoming import Incoming
 from gateway.http.multipart import read_form
 from gateway.http.records import Records
 from gateway.http.stored_files import StoredFiles
-from gateway.http.stream import EventWriter
+from gateway.http.stream import LARGE, EventWriter, send_large
 from gateway.model import (
     ANONYMOUS,
     Call,
@@ -158,7 +158,7 @@ class Handlers:
                     call = await self._incoming.ready(await self._stored.ready(call), share)
                     if call.stream:
                         return await self._stream(request, dialect, call, progress)
-                    return await self._whole(dialect, call, progress)
+                    return await self._whole(request, dialect, call, progress)
         except GatewayError as exc:
             progress.failed(exc)
             return self._boundary.error(request, exc, dialect)
@@ -194,7 +194,9 @@ class Handlers:
         decoded.head, decoded.principal = head, principal
         return await self._records.recall(dialect, decoded)
 
-    async def _whole(self, dialect: Dialect, call: Call, progress: _Progress) -> web.StreamResponse:
+    async def _whole(
+        self, request: web.Request, dialect: Dialect, call: Call, progress: _Progress
+    ) -> web.StreamResponse:
         reply = Reply()
         async for event in self._calls.run(call):
             progress.saw(event)
@@ -207,7 +209,13 @@ class Handlers:
         else:
             body = dialect.encode_whole(reply, call)
         await self._records.keep(dialect, call)
-        return web.Response(body=body, content_type="application/json", headers=headers)
+        if len(body) <= LARGE:
+            return web.Response(body=body, content_type="application/json", headers=headers)
+        try:
+            return await send_large(request, body, headers)
+        except ConnectionError as exc:
+            progress.failed(exc)
+            return web.Response(status=_CLIENT_LEFT)
 
     async def _stream(
         self, request: web.Request, dialect: Dialect, call: Call, progress: _Progress

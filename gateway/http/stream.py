@@ -15,6 +15,27 @@ from gateway.model import Call, Event, Finished, ImageReady
 from gateway.threads import in_thread
 from gateway.wire.dialect import Dialect
 
+LARGE = 262_144
+
+
+async def send_large(request: web.Request, body: bytes, headers: dict[str, str]) -> web.StreamResponse:
+    """`body` (JSON) as a whole reply, in steps between which the loop serves others. Raises ConnectionError."""
+    response = web.StreamResponse(headers=headers)
+    response.content_type = "application/json"
+    response.content_length = len(body)
+    await response.prepare(request)
+    whole = memoryview(body)
+    try:
+        for at in range(0, len(body), LARGE):
+            await response.write(whole[at : at + LARGE])
+            await asyncio.sleep(0)
+        await response.write_eof()
+    except BaseException:
+        if request.transport is not None:
+            request.transport.abort()  # nothing else may follow in the place of what is missing
+        raise
+    return response
+
 
 class _Stream(web.StreamResponse):
     # aiohttp's own switch for it: headers wait for the first write, which follows at once, and share its packet.
