@@ -28,6 +28,11 @@ class Child:
             total += int((task / "schedstat").read_text().split()[0])
         return total / 1e9
 
+    def loop_s(self) -> float:
+        """CPU seconds of its first thread, in which the event loop runs."""
+        pid = self.process.pid
+        return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e9
+
     def rss_mb(self) -> float:
         """Resident memory in MB."""
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
@@ -40,7 +45,12 @@ class Child:
 async def started(arguments: Sequence[str]) -> AsyncIterator[Child]:
     """`python ARGUMENTS`, once it has printed its JSON line; ended with SIGTERM."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, cwd=ROOT
+        sys.executable,
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        cwd=ROOT,
     )
     assert process.stdout is not None
     try:

@@ -50,7 +50,7 @@ class Server(Section):
     cors_origins: tuple[str, ...] = Field((), description="Origins of browser apps that may call the API; '*' for all.")
     max_json_mb: float = Field(4, gt=0, le=64, description="Largest request body without its media, in MB.")
     max_image_mb: float = Field(32, gt=0, le=512, description="Largest request body with media, in MB.")
-    max_held_mb: float = Field(512, gt=0, description="Bodies with media held at once, in MB; more is a 503.")
+    max_held_mb: float = Field(512, gt=0, description="Large bodies and fetched files held at once, in MB; more is a 503.")
     header_timeout_s: Seconds = Field(15, description="Time for the request line and headers, and for idle connections.")
     body_timeout_s: Seconds = Field(30, description="Time for the whole request body (1 s more for each MB).")
     max_connections: int = Field(10_000, ge=10, description="Open connections; beyond, the longest idle one is closed.")
@@ -60,6 +60,8 @@ class Server(Section):
     write_stall_s: Seconds = Field(30, description="A client that does not read for so long is dropped.")
     ping_s: Seconds = Field(15, description="Silence after which a stream gets a keep-alive.")
     fetch_timeout_s: Seconds = Field(20, description="Time to fetch a file that a caller names by its address.")
+    fetch_files: int = Field(16, ge=0, le=32, description="Files that one request may name by address; 0: none.")
+    fetch_mb: float = Field(64, gt=0, description="Such files of one request together, in MB.")
     fetch_private: bool = Field(
         False, description="Fetch such files from private addresses and over plain http too: any caller may look around."
     )

@@ -40,6 +40,7 @@ from gateway.model import (
 from gateway.pictures import Finisher, insisting, several, spend
 from gateway.upstream.packing import text_of
 from gateway.wire import tokens
+from gateway.wire.pictures import gap
 from gateway.wire.stop import Cutter
 from gateway.wire.tool_calls import ToolCallReader
 
@@ -88,13 +89,15 @@ class Calls:
         meter = _Meter(call)
         begun = time.monotonic()
         images: list[Image] = []
+        said = ""
         end: Finished | None = None
         try:
             async with aclosing(self._generate(call)) as events:
                 async for event in events:
                     for out in meter.pass_on(event):
                         match out:
-                            case TextDelta():
+                            case TextDelta(text):
+                                said = (said + text)[-2:]
                                 yield out
                             case ImageReady(image):
                                 images.append(image)
@@ -116,7 +119,8 @@ class Calls:
         if images:
             spend(call, "generate", time.monotonic() - begun - call.spent.get("wait", 0) - call.spent.get("download", 0))
         for image in images:
-            yield ImageReady(await self._finisher.finish(image, call))
+            yield ImageReady(await self._finisher.finish(image, call), gap(said))
+            said = "a picture"
         yield end
 
 

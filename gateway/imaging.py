@@ -8,13 +8,14 @@ import io
 import re
 import struct
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 import PIL.Image
 import PIL.ImageOps
+
+from gateway.threads import workers
 
 T = TypeVar("T")
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
@@ -23,6 +24,7 @@ MIMES = {"PNG": "image/png", "JPEG": "image/jpeg", "MPO": "image/jpeg", "WEBP": 
 _PLAIN = {"PNG": ("1", "L", "LA", "P", "RGB", "RGBA"), "JPEG": ("L", "RGB"), "MPO": ("L", "RGB"), "WEBP": ("RGB", "RGBA")}
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _QUALITY = 95
+_PIECE = 65_536
 
 
 class BadPicture(ValueError):
@@ -33,7 +35,7 @@ class Easel:
     """Runs work on pictures in at most `threads` threads."""
 
     def __init__(self, threads: int) -> None:
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
+        self._threads = workers(threads, "pictures")
 
     async def run(self, work: Callable[..., T], *arguments: object) -> T:
         """The result of `work(*arguments)`. What it raises is raised."""
@@ -163,9 +165,13 @@ def _png_end(data: bytes) -> int:
 def _jpeg_end(data: bytes) -> int:
     """Behind the first EOI marker outside of a segment."""
     position = 2
-    while (marker := _JPEG_MARKER.search(data, position)) is not None:
-        kind = data[marker.start() + 1]
-        if kind == 0xD9:
+    while position < len(data):
+        # Piece by piece (they overlap by half a marker): a search over all would hold up other threads.
+        marker = _JPEG_MARKER.search(data, position, position + _PIECE)
+        if marker is None:
+            position += _PIECE - 1
+            continue
+        if data[marker.start() + 1] == 0xD9:
             return marker.end()
         position = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
     return len(data)

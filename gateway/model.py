@@ -309,9 +309,11 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class ImageReady:
-    """A picture of the answer, with its bytes: they were fetched while the account was leased."""
+    """A picture of the answer, with its bytes: they were fetched while the account was leased. `gap` is what makes
+    it a paragraph of its own where pictures go into the text of the answer."""
 
     image: Image
+    gap: str = ""
 
 
 @dataclass(frozen=True, slots=True)

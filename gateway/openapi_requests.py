@@ -106,6 +106,7 @@ _PICTURE = _object(
     size={"type": "string", "description": "1024x1024, 1536x1024, 2K, 4K, auto, ..."},
     response_format={"type": "string", "enum": ["b64_json", "url"]},
     output_format={"type": "string", "enum": ["png", "jpeg", "webp"]},
+    stream=_STREAM,
 )
 _PICTURE_EXAMPLE = {"prompt": "A red fox in the snow", "size": "1024x1024", "response_format": "b64_json"}
 _PIXEL = (
@@ -163,9 +164,15 @@ REQUESTS: dict[tuple[str, str], Asked] = {
         {"hello": {"model": "gemini-2.5-flash", "prompt": _HELLO}},
         streams=True,
     ),
-    ("openai_images", "/v1/images/generations"): Asked("Make pictures (OpenAI)", _PICTURE, {"fox": _PICTURE_EXAMPLE}),
-    ("openai_images", "/v1/images/edits"): Asked("Change pictures (OpenAI)", _EDIT, {"night": _EDIT_EXAMPLE}),
-    ("openai_images", "/v1/images/edit"): Asked("Change pictures (simple)", _EDIT, {"night": _EDIT_EXAMPLE}),
+    ("openai_images", "/v1/images/generations"): Asked(
+        "Make pictures (OpenAI)", _PICTURE, {"fox": _PICTURE_EXAMPLE}, streams=True
+    ),
+    ("openai_images", "/v1/images/edits"): Asked(
+        "Change pictures (OpenAI)", _EDIT, {"night": _EDIT_EXAMPLE}, streams=True
+    ),
+    ("openai_images", "/v1/images/edit"): Asked(
+        "Change pictures (simple)", _EDIT, {"night": _EDIT_EXAMPLE}, streams=True
+    ),
     ("openai_images", "/v1/images/variations"): Asked("Vary a picture (OpenAI)", _EDIT, {"vary": _EDIT_EXAMPLE}),
     ("openai_images", "/v1/generate-images"): Asked("Make pictures (simple)", _PICTURE, {"fox": {"prompt": "A red fox"}}),
     ("", "POST /api/session"): Asked(

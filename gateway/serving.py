@@ -22,6 +22,7 @@ from config.loader import ConfigError, Loaded
 from gateway.allocator import keep_what_is_there
 from gateway.app import Running
 from gateway.background import spawn
+from gateway.threads import hand_over_soon
 from gateway.watchdog import watchdog
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ LISTEN_FD = "GATEWAY_LISTEN_FD"
 
 def run_loop(work: Coroutine[Any, Any, int]) -> int:
     """Run on uvloop where it exists (not on Windows)."""
+    hand_over_soon()
     try:
         import uvloop
     except ImportError:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.hookspecs import Routes, Services, hookimpl
 from gateway.model import Call, Image
+from gateway.state.kept_key import kept_key
 from gateway.wire.media import EXTENSIONS
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{20,64}\.(png|jpg|webp|gif)")
@@ -55,11 +56,8 @@ class Plugin:
 
     def _open(self, key_file: Path) -> bytes:
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        if not key_file.is_file():
-            key_file.touch(mode=0o600)
-            key_file.write_bytes(secrets.token_bytes(32))
         self._evict(room=0)
-        return key_file.read_bytes()
+        return kept_key(key_file)
 
     # --- keeping --------------------------------------------------------------------------------------------------
 

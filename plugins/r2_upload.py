@@ -1,9 +1,13 @@
 """Uploads finished pictures to a bucket: Cloudflare R2, or anything else that speaks S3. Needs `pip install aiobotocore`
 (the extra `r2`).
 
-The name of a file is a keyed digest of its content: nobody can guess it, no text of a caller is in it, and the same
-picture is stored once. What fails (the bucket, the network, time) is never the caller's loss: the picture then goes out as
-bytes. After three failures in a row the store is left alone for half a minute."""
+The name of a file is an HMAC-SHA256 of its content: the same picture is stored once, and no text of a caller is in the
+name. Its key is 32 random bytes in `state.dir/picture_names_key`, used for nothing else and never sent anywhere: whoever
+has a picture, or the names of others, can neither compute a name nor try out guesses of the key, or of the bucket's own
+secret, which has no part in it. Gateways with folders of their own have keys of their own, and then each stores its copy.
+
+What fails (the bucket, the network, time) is never the caller's loss: the picture then goes out as bytes.
+After three failures in a row the store is left alone for half a minute."""
 
 from __future__ import annotations
 
@@ -19,12 +23,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field
 
 from config.settings import Key
 from gateway.errors import PluginFailed
 from gateway.hookspecs import Services, hookimpl
 from gateway.model import Call, Image
+from gateway.state.kept_key import kept_key
 from gateway.wire.media import EXTENSIONS
 
 log = logging.getLogger("gateway.plugins.r2_upload")
@@ -58,12 +63,14 @@ class Plugin:
             raise ValueError("needs the package aiobotocore (pip install aiobotocore)")
         self._settings = settings
         self._client: Any = None
+        self._key = b""
         self._failures = 0
         self._rest_until = 0.0
         self._stored: OrderedDict[str, float] = OrderedDict()
 
     @hookimpl
     async def lifespan(self, gateway: Services) -> AsyncIterator[None]:
+        self._key = await asyncio.to_thread(kept_key, gateway.state_dir / "picture_names_key")
         async with AsyncExitStack() as stack:
             self._client = await stack.enter_async_context(self._connection(gateway.root))
             yield
@@ -98,7 +105,7 @@ class Plugin:
     async def store_image(self, image: Image, call: Call) -> str | None:
         if time.monotonic() < self._rest_until:
             raise PluginFailed("the store failed a moment ago and is left alone")
-        digest = await asyncio.to_thread(_digest, self._settings.secret_access_key, image.data)
+        digest = await asyncio.to_thread(_digest, self._key, image.data)
         key = f"{self._settings.prefix}{digest}.{EXTENSIONS[image.mime]}"
         if self._stored.get(key, 0.0) < time.monotonic():
             await self._upload(key, image)
@@ -140,8 +147,8 @@ class Plugin:
         return url
 
 
-def _digest(secret: SecretStr, data: bytes) -> str:
-    return hmac.new(b"picture name:" + secret.get_secret_value().encode(), data, hashlib.sha256).hexdigest()
+def _digest(key: bytes, data: bytes) -> str:
+    return hmac.new(key, data, hashlib.sha256).hexdigest()
 
 
 def _reason(exc: Exception) -> str:

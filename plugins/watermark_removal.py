@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal
@@ -21,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway.errors import InvalidRequest
 from gateway.hookspecs import Services, hookimpl
 from gateway.model import Call, Image
+from gateway.threads import workers
 from watermark import Options, Reason, Result, clean
 from watermark.calibrate import load
 
@@ -50,7 +50,7 @@ class Plugin:
         self._options = Options(settings.c2pa, max_pixels=int(settings.max_megapixels * 1e6))
         # As many threads as pictures at once: a picture whose time is over keeps its thread until it is done, so that
         # hostile pictures cannot pile up.
-        self._threads = ThreadPoolExecutor(settings.concurrency, "watermark")
+        self._threads = workers(settings.concurrency, "watermark")
         self._numbers = _Numbers(CollectorRegistry())
 
     @hookimpl

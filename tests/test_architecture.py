@@ -18,6 +18,7 @@ ORDER = (
     "gateway.background",
     "gateway.allocator",
     "gateway.clock",
+    "gateway.threads",
     "gateway.model",
     "gateway.errors",
     "gateway.imaging",
@@ -52,7 +53,10 @@ ORDER = (
     "gateway.__main__",
 )
 # What a plugin may use of the gateway.
-PUBLIC = ("config", "watermark", "gateway.hookspecs", "gateway.model", "gateway.errors", "gateway.wire", "gateway.state")
+PUBLIC = (
+    "config", "watermark", "gateway.hookspecs", "gateway.model", "gateway.errors", "gateway.threads", "gateway.wire",
+    "gateway.state",
+)  # fmt: skip
 ROOMS = ("config", "gateway", "plugins", "watermark")
 
 

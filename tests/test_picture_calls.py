@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -49,6 +50,7 @@ class Watcher:
     def __init__(self, wanted: int) -> None:
         self._left = wanted
         self.begun, self.over = asyncio.Event(), asyncio.Event()
+        self.outcome: Outcome | None = None
 
     @hookimpl
     async def wrap_generate(self, call: Call, generate: Generate) -> AsyncIterator[Event]:
@@ -60,6 +62,7 @@ class Watcher:
 
     @hookimpl
     async def call_finished(self, call: Call, outcome: Outcome) -> None:
+        self.outcome = outcome
         self.over.set()
 
 
@@ -163,3 +166,20 @@ async def test_too_many_large_requests_at_once_are_told_to_come_back() -> None:
         gate.set()
         assert (await first).status == 200
         assert (await client.chat(large)).status == 200
+
+
+async def test_a_large_reply_is_whole_and_who_leaves_in_the_middle_of_it_holds_nothing() -> None:
+    large = Image(bytes(range(256)) * 80_000, "image/png", 1024, 1024)
+    watcher = Watcher(1)
+    async with make_client(plugins=[("watcher", watcher)], script=[Script(ImageReady(large))]) as client:
+        status, body = await ask(client)
+        assert (status, base64.b64decode(body["data"][0]["b64_json"])) == (200, large.data)
+        await watcher.over.wait()
+        watcher.over.clear()
+        response = await client.http.post("/v1/images/generations", json={"prompt": "a boat"})
+        assert response.status == 200 and int(response.headers["Content-Length"]) > 27_000_000
+        await response.content.readexactly(1000)
+        response.close()
+        await watcher.over.wait()
+        assert watcher.outcome is not None and watcher.outcome.error == "ClientLeft"
+        assert (await client.chat("hello")).status == 200

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import re
 import secrets
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlsplit
 
-import orjson
 from aiohttp import HttpVersion11, web
 
 from config.settings import Server
@@ -30,8 +28,10 @@ from gateway.errors import (
     Stopping,
     UnsupportedMedia,
 )
+from gateway.http.large_json import parsed
 from gateway.http.memory import HighWater, mark
 from gateway.model import RequestHead
+from gateway.threads import in_thread
 from gateway.version import __version__
 from gateway.wire.dialect import Dialect, OwnStatus
 
@@ -43,11 +43,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _MB = 1_000_000
 _THREAD_FROM = 256_000
-_MOST_DEPTH = 200
 _RESTART_S = 5.0
-# A block of a body that holds nothing else is part of a media string, and is not measured against max_json_mb.
-_BLOCK = 2048
-_BASE64 = re.compile(rb"[A-Za-z0-9+/=_\\-]*")
 _CORS_EXPOSE = (
     "x-request-id, x-gateway-model, x-gateway-ignored, x-gateway-warnings, x-gateway-pictures, retry-after"
 )
@@ -257,8 +253,8 @@ async def read_json(request: web.Request, server: Server) -> dict[str, Any]:
     body = await read_body(request, round(server.max_image_mb * _MB), server.body_timeout_s)
     most = round(server.max_json_mb * _MB)
     if len(body) > _THREAD_FROM:
-        return await asyncio.to_thread(_object, body, most)
-    return _object(body, most)
+        return await in_thread(parsed, body, most)
+    return parsed(body, most)
 
 
 async def expect_later(request: web.Request) -> None:
@@ -295,44 +291,10 @@ async def read_body(request: web.Request, most: int, timeout_s: float) -> bytes:
         raise
     except (ValueError, OSError, web.RequestPayloadError) as exc:
         raise InvalidRequest("The request's body is malformed") from exc
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return await in_thread(b"".join, pieces) if size > _THREAD_FROM else b"".join(pieces)
 
 
 def _bounded(body: bytes, most: int) -> bytes:
     if len(body) > most:
         raise BodyTooLarge(f"The request's body is larger than {most} bytes")
     return body
-
-
-def _object(body: bytes, most: int) -> dict[str, Any]:
-    if len(body) > most and _without_media(body) > most:
-        raise BodyTooLarge(f"The request's JSON is larger than {most} bytes")
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as exc:
-        raise InvalidRequest(f"The request's body is not JSON: {exc.msg}") from None
-    if not isinstance(value, dict):
-        raise InvalidRequest("The request's body must be a JSON object")
-    if body.count(b"{") + body.count(b"[") > _MOST_DEPTH and _deeper(value, _MOST_DEPTH):
-        raise InvalidRequest(f"The request's JSON is nested deeper than {_MOST_DEPTH}")
-    return value
-
-
-def _without_media(body: bytes) -> int:
-    """Bytes of a body outside of its media strings. Block by block: one search over all would hold up other threads."""
-    starts = range(0, len(body), _BLOCK)
-    return sum(_BLOCK for start in starts if not _BASE64.fullmatch(body, start, start + _BLOCK))
-
-
-def _deeper(value: Any, most: int) -> bool:
-    level: list[Any] = [value]
-    for _ in range(most):
-        level = [
-            item
-            for parent in level
-            for item in (parent.values() if isinstance(parent, dict) else parent)
-            if isinstance(item, (dict, list))
-        ]
-        if not level:
-            return False
-    return True

@@ -7,12 +7,17 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 
 from config.settings import Server
+from gateway.http.held import Share
+from gateway.model import Link
+from gateway.threads import in_thread
 from gateway.wire.fields import bad
 
 _MB = 1_000_000
@@ -26,20 +31,50 @@ class Forbidden(OSError):
     """An address that is not to be connected to."""
 
 
-class Fetcher:
-    """Fetches files. With `server.fetch_private` also from private addresses and over plain http."""
+class Basket:
+    """What one request fetches, all its files together: at most `files` and `most` bytes, counted in `share`."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, files: int, most: int, share: Share) -> None:
+        self._files = files
+        self._most = most
+        self._share = share
+        self._left = most
+
+    def check(self, links: Sequence[Link]) -> None:
+        """Raises InvalidRequest that names the first link too many."""
+        if len(links) > self._files:
+            raise bad(links[self._files].param, f"at most {self._files} files of a request may be addresses")
+
+    def put(self, size: int, param: str) -> None:
+        """`size` more bytes have come for the field `param`. Raises InvalidRequest, Overloaded."""
+        self._left -= size
+        if self._left < 0:
+            raise bad(param, f"the files that the request names by address must be at most {self._most} bytes together")
+        self._share.take(size)
+
+
+class Fetcher:
+    """Fetches files. With `server.fetch_private` also from private addresses and over plain http. `resolver` (aiohttp's
+    own without one) finds the addresses of a name."""
+
+    def __init__(self, server: Server, *, resolver: AbstractResolver | None = None) -> None:
+        self._files = server.fetch_files
+        self._together = round(server.fetch_mb * _MB)
+        self._resolver = resolver
         self._private = server.fetch_private
         self._most = round(server.max_image_mb * _MB)
         self._timeout_s = server.fetch_timeout_s
         self._session: aiohttp.ClientSession | None = None
 
-    async def fetch(self, url: str, param: str) -> tuple[bytes, str]:
-        """(bytes, claimed media type) of the file at `url`. Raises InvalidRequest for the field `param`."""
+    def basket(self, share: Share) -> Basket:
+        """An empty one, for one request."""
+        return Basket(self._files, self._together, share)
+
+    async def fetch(self, url: str, param: str, basket: Basket) -> tuple[bytes, str]:
+        """(bytes, claimed media type) of the file at `url`. Raises InvalidRequest for the field `param`, Overloaded."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._follow(url, param)
+                return await self._follow(url, param, basket)
         except TimeoutError:
             raise bad(param, "could not be fetched in time") from None
         except Forbidden:
@@ -49,7 +84,7 @@ class Fetcher:
                 raise bad(param, "must be an address on the public internet") from None
             raise bad(param, "could not be fetched") from None
 
-    async def _follow(self, url: str, param: str) -> tuple[bytes, str]:
+    async def _follow(self, url: str, param: str, basket: Basket) -> tuple[bytes, str]:
         for _ in range(_MOST_REDIRECTS + 1):
             self._check(url, param)
             async with self._opened().get(url, allow_redirects=False) as response:
@@ -60,7 +95,7 @@ class Fetcher:
                     raise bad(param, f"could not be fetched: its server answered {response.status}")
                 if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                     raise bad(param, "could not be fetched: its server sends it compressed")
-                return await self._body(response, param), response.content_type
+                return await self._body(response, param, basket), response.content_type
         raise bad(param, "redirects too often")
 
     def _check(self, url: str, param: str) -> None:
@@ -70,7 +105,7 @@ class Fetcher:
         if not parts.hostname or "@" in parts.netloc or "\\" in url or not url.isprintable():
             raise bad(param, "is not a plain https: URL")
 
-    async def _body(self, response: aiohttp.ClientResponse, param: str) -> bytes:
+    async def _body(self, response: aiohttp.ClientResponse, param: str, basket: Basket) -> bytes:
         too_large = f"must be at most {self._most} bytes"
         if (response.content_length or 0) > self._most:
             raise bad(param, too_large)
@@ -79,14 +114,19 @@ class Fetcher:
             size += len(piece)
             if size > self._most:
                 raise bad(param, too_large)
+            basket.put(len(piece), param)
             pieces.append(piece)
-        return b"".join(pieces)
+        return await in_thread(b"".join, pieces) if len(pieces) > 1 else b"".join(pieces)
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    limit=_AT_ONCE, force_close=True, use_dns_cache=False, socket_factory=self._socket
+                    limit=_AT_ONCE,
+                    force_close=True,
+                    use_dns_cache=False,
+                    resolver=self._resolver,
+                    socket_factory=self._socket,
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"Accept-Encoding": "identity", "User-Agent": "gemini-gateway"},

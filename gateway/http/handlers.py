@@ -14,14 +14,15 @@ from aiohttp import web
 from config.settings import Server
 from gateway.background import spawn
 from gateway.calls import Calls, add_to
-from gateway.errors import GatewayError, Internal, NotSupported, Overloaded, Unauthenticated, UnknownModel
+from gateway.errors import GatewayError, Internal, NotSupported, Unauthenticated, UnknownModel
 from gateway.hooks import Hooks
 from gateway.http.boundary import REQUEST_ID, Boundary, read_json
+from gateway.http.held import Held
 from gateway.http.incoming import Incoming
 from gateway.http.multipart import read_form
 from gateway.http.records import Records
 from gateway.http.stored_files import StoredFiles
-from gateway.http.stream import EventWriter
+from gateway.http.stream import LARGE, EventWriter, send_large
 from gateway.model import (
     ANONYMOUS,
     Call,
@@ -33,6 +34,7 @@ from gateway.model import (
     RequestHead,
     Usage,
 )
+from gateway.threads import in_thread
 from gateway.wire import pictures
 from gateway.wire.dialect import Counting, Dialect, ModelCard, Recording, Request, Route
 
@@ -101,7 +103,7 @@ class Handlers:
         self._cards = cards
         self._anonymous = anonymous
         self._stored = stored
-        self._held = 0
+        self._held = Held(round(server.max_held_mb * 1e6))
         self._common = {"x-gateway-simulated": "true"} if simulated else {}
 
     def handler(self, choices: Sequence[Choice]) -> Callable[[web.Request], Any]:
@@ -145,18 +147,18 @@ class Handlers:
         self, request: web.Request, dialect: Dialect, route: Route, head: RequestHead
     ) -> web.StreamResponse:
         progress = _Progress()
-        held = 0
         principal, call = ANONYMOUS, None
         try:
             principal = await self.authenticate(head)
-            held = self._hold(request, route)
-            call = await self._decoded(request, dialect, route, head, principal)
-            with self._boundary.interruptible:
-                call = await self._calls.prepare(call)
-                call = await self._incoming.ready(await self._stored.ready(call))
-                if call.stream:
-                    return await self._stream(request, dialect, call, progress)
-                return await self._whole(dialect, call, progress)
+            with self._held.share() as share:
+                share.take(self._large(request))
+                call = await self._decoded(request, dialect, route, head, principal)
+                with self._boundary.interruptible:
+                    call = await self._calls.prepare(call)
+                    call = await self._incoming.ready(await self._stored.ready(call), share)
+                    if call.stream:
+                        return await self._stream(request, dialect, call, progress)
+                    return await self._whole(request, dialect, call, progress)
         except GatewayError as exc:
             progress.failed(exc)
             return self._boundary.error(request, exc, dialect)
@@ -164,21 +166,16 @@ class Handlers:
             progress.failed(exc)
             raise
         finally:
-            self._held -= held
             if call is None:
                 call = Call(head.request_id, int(time.time()), dialect.name, head=head, principal=principal)
             # In a task of its own: it runs to its end also when the caller has left.
             spawn(self._hooks.call_finished(call, progress.outcome()), "tell plugins of a finished call")
 
-    def _hold(self, request: web.Request, route: Route) -> int:
-        """Make room for the body of `request`; returns how many bytes to give back at the end. Raises Overloaded."""
+    def _large(self, request: web.Request) -> int:
+        """The bytes that the body of `request` will take, where it is a large one."""
         most = round(self._server.max_image_mb * 1e6)
         size = request.content_length if request.content_length is not None else most
-        size = min(size, most) if size > _SMALL_BODY else 0
-        if size and self._held + size > self._server.max_held_mb * 1e6:
-            raise Overloaded("Too many large requests at once", retry_after=5)
-        self._held += size
-        return size
+        return min(size, most) if size > _SMALL_BODY else 0
 
     async def _decoded(
         self, request: web.Request, dialect: Dialect, route: Route, head: RequestHead, principal: Principal
@@ -193,11 +190,13 @@ class Handlers:
         if size is not None and size <= _DECODE_IN_THREAD_FROM:
             decoded = dialect.decode(asked)
         else:
-            decoded = await asyncio.to_thread(dialect.decode, asked)
+            decoded = await in_thread(dialect.decode, asked)
         decoded.head, decoded.principal = head, principal
         return await self._records.recall(dialect, decoded)
 
-    async def _whole(self, dialect: Dialect, call: Call, progress: _Progress) -> web.StreamResponse:
+    async def _whole(
+        self, request: web.Request, dialect: Dialect, call: Call, progress: _Progress
+    ) -> web.StreamResponse:
         reply = Reply()
         async for event in self._calls.run(call):
             progress.saw(event)
@@ -206,11 +205,17 @@ class Handlers:
         images = [image for one in (reply, *reply.choices) for image in one.images]
         if images:
             headers["x-gateway-pictures"] = _header_safe(pictures.header(images))
-            body = await asyncio.to_thread(dialect.encode_whole, reply, call)
+            body = await in_thread(dialect.encode_whole, reply, call)
         else:
             body = dialect.encode_whole(reply, call)
         await self._records.keep(dialect, call)
-        return web.Response(body=body, content_type="application/json", headers=headers)
+        if len(body) <= LARGE:
+            return web.Response(body=body, content_type="application/json", headers=headers)
+        try:
+            return await send_large(request, body, headers)
+        except ConnectionError as exc:
+            progress.failed(exc)
+            return web.Response(status=_CLIENT_LEFT)
 
     async def _stream(
         self, request: web.Request, dialect: Dialect, call: Call, progress: _Progress

@@ -12,6 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from config.settings import Server
 from gateway.errors import BodyTooLarge, GatewayError, InvalidRequest, RequestTimeout, UnsupportedMedia
 from gateway.http.boundary import HIGH_WATER, say_continue
+from gateway.threads import in_thread
 from gateway.wire.dialect import Upload
 
 _MB = 1_000_000
@@ -71,7 +72,7 @@ async def _content(part: BodyPartReader, left: int, most: int) -> bytes:
         if left < 0:
             raise BodyTooLarge(f"The request's body is larger than {most} bytes")
         pieces.append(piece)
-    data = b"".join(pieces)
+    data = await in_thread(b"".join, pieces) if len(pieces) > 1 else b"".join(pieces)
     if part.headers.get("Content-Length", str(len(data))) != str(len(data)):
         raise InvalidRequest("The request's form has a part of another length than it says")
     return data

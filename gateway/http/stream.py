@@ -12,7 +12,29 @@ from config.settings import Server
 from gateway.background import spawn
 from gateway.errors import GatewayError
 from gateway.model import Call, Event, Finished, ImageReady
+from gateway.threads import in_thread
 from gateway.wire.dialect import Dialect
+
+LARGE = 262_144
+
+
+async def send_large(request: web.Request, body: bytes, headers: dict[str, str]) -> web.StreamResponse:
+    """`body` (JSON) as a whole reply, in steps between which the loop serves others. Raises ConnectionError."""
+    response = web.StreamResponse(headers=headers)
+    response.content_type = "application/json"
+    response.content_length = len(body)
+    await response.prepare(request)
+    whole = memoryview(body)
+    try:
+        for at in range(0, len(body), LARGE):
+            await response.write(whole[at : at + LARGE])
+            await asyncio.sleep(0)
+        await response.write_eof()
+    except BaseException:
+        if request.transport is not None:
+            request.transport.abort()  # nothing else may follow in the place of what is missing
+        raise
+    return response
 
 
 class _Stream(web.StreamResponse):
@@ -57,7 +79,7 @@ class EventWriter:
         """Encode and write `event`. What `Finished` becomes leaves with the end of the response, in one write."""
         self._open()
         if isinstance(event, ImageReady):  # megabytes of base64
-            data = await asyncio.to_thread(self._dialect.encode_event, event, self._call)
+            data = await in_thread(self._dialect.encode_event, event, self._call)
         else:
             data = self._dialect.encode_event(event, self._call)
         if isinstance(event, Finished):

@@ -23,6 +23,8 @@ _DRAW = re.compile(
     r"|画一|畫一|绘制|生成.{0,12}图",
     re.IGNORECASE | re.DOTALL,
 )
+_INSTRUCTION = re.compile(r"generate (?:an|the edited) image (?:of this|as the answer|from the attached|that is a)", re.I)
+_AROUND = re.compile(r"^generate an image: | Aspect ratio \d+:\d+\.", re.IGNORECASE)
 _SINCE = re.compile(r"\n\n(?:Assistant:\n|Results of tools:\n|\(A tool is called by|Answer with one JSON )")
 _COUNT = re.compile(r"\bcount (?:up )?(?:from (?:1|one) )?to (\d{1,5})\b", re.IGNORECASE)
 _POEM = re.compile(r"\b(?:poem|haiku|verse)\b", re.IGNORECASE)
@@ -109,7 +111,7 @@ def answer(question: Question) -> Answer:
     pictures = _pictures(question)
     text = _scripted_text(question)
     if text is None:
-        text = _picture_text(pictures) if pictures else _chat_text(question)
+        text = _picture_text(pictures, question.prompt) if pictures else _chat_text(question)
     thoughts = _thoughts(question)
     return Answer(
         text,
@@ -273,5 +275,12 @@ def _picture_size(wanted: Directive, line: str) -> tuple[int, int]:
     return max(16, min(width, _LARGEST_SIDE)), max(16, min(height, _LARGEST_SIDE))
 
 
-def _picture_text(pictures: Sequence[PictureWish]) -> str:
-    return f"Here is your picture: {pictures[0].subject}" if len(pictures) == 1 else "Here are your pictures."
+def _picture_text(pictures: Sequence[PictureWish], prompt: str) -> str:
+    return f"Here is your picture: {_subject(prompt)}" if len(pictures) == 1 else "Here are your pictures."
+
+
+def _subject(prompt: str) -> str:
+    """What the user wants to see: the last line, without what tools say around it."""
+    lines = [line for line in _SINCE.split(_last_turn(prompt))[0].splitlines() if line.strip()]
+    spoken = [line for line in lines if not _INSTRUCTION.match(line)]
+    return shortened(_AROUND.sub("", (spoken or lines or [""])[-1]), 200) or "a picture"

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import html
 import re
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from gateway.errors import UpstreamChanged
-from gateway.model import Citation, Event, TextDelta, ThoughtDelta
+from gateway.model import Event, TextDelta, ThoughtDelta
+from gateway.upstream import rich
+from gateway.upstream.rich import at, text_at
 
 # No answer comes near this; a length that claims more is a lie or an attack.
 MOST_FRAME_UNITS = 16_000_000
@@ -28,53 +29,13 @@ _CARD = re.compile(r"https?://googleusercontent\.com/card_content/\d+")
 # The end of a half-written text is not certain yet: an entity, a closing fence, an escape that a later frame removes.
 _OPEN_END = re.compile(r"(?:&[#\w]{0,31}|\n`{1,3}|\\+[`*_~][^\n]*|\\+)$")
 _TAIL = 120
-# Fields of a candidate's rich content: by position, or in a last dict under the number plus one.
-_RICH, _GENERATED = 12, 7
 _ANCHORS = (64, 32, 16, 8)
 _OPENING = 4096
-# Where the sources that an answer cites stand in its rich content (from records of the site).
-_CITATIONS = 43
 
 
 def units(text: str) -> int:
     """Length in UTF-16 code units, as JavaScript counts."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
-
-
-def at(data: Any, *path: int) -> Any:
-    """`data[path[0]][path[1]]...`, or None where the path leaves the data."""
-    for index in path:
-        if not isinstance(data, list) or not -len(data) <= index < len(data):
-            return None
-        data = data[index]
-    return data
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A generated picture as the answer names it: address of its preview, its id in the conversation, and the token that
-    the site's largest download asks for (empty where none came)."""
-
-    url: str
-    id: str
-    token: str = ""
-
-
-def drawn(candidate: Any) -> tuple[Drawn, ...]:
-    """The generated pictures of a candidate."""
-    items = at(_field(at(candidate, _RICH), _GENERATED), 0)
-    found = []
-    for item in items if isinstance(items, list) else ():
-        file = at(item, 0, 3)
-        if url := _text(at(file, 3)):
-            found.append(Drawn(url, _text(at(item, 1, 0)) or "", _text(at(file, 5)) or ""))
-    return tuple(found)
-
-
-def _field(rich: Any, number: int) -> Any:
-    if isinstance(rich, list) and rich and isinstance(rich[-1], dict):
-        return rich[-1].get(str(number + 1)) or at(rich, number)
-    return at(rich, number)
 
 
 class FrameReader:
@@ -255,10 +216,12 @@ class ReplyReader:
     whether the answer is complete; the parts are stripped of the text, which is read here. `take` returns new events.
 
     With `hold` nothing comes out until the answer is complete: for a caller who does not stream, the text is then
-    exactly the last one, however often it was rewritten on the way. `opening` is how an answer began that has no frame:
+    exactly the last one, however often it was rewritten on the way. `links` closes the text with links to the pictures
+    that the answer shows from the web. `opening` is how an answer began that has no frame:
     it may be a page for people."""
 
-    def __init__(self, *, hold: bool = False) -> None:
+    def __init__(self, *, hold: bool = False, links: bool = True) -> None:
+        self._links = links
         self._frames = FrameReader()
         self._hold = hold
         self._text = Growing()
@@ -267,7 +230,7 @@ class ReplyReader:
         self._changed = False
         self._cited = False
         self.opening = ""
-        self.pictures: tuple[Drawn, ...] = ()
+        self.pictures: tuple[rich.Drawn, ...] = ()
         self.understood = False
         self.complete = False
         self.content_seen = False
@@ -291,7 +254,7 @@ class ReplyReader:
         """The stream has ended."""
         return self._absorb(self._frames.finish())
 
-    def recovered(self, text: str, thoughts: str, pictures: tuple[Drawn, ...] = ()) -> None:
+    def recovered(self, text: str, thoughts: str, pictures: tuple[rich.Drawn, ...] = ()) -> None:
         """The library read the whole answer from the chat's history, already unescaped."""
         self.pictures = self.pictures or pictures
         self._candidate = ["", [html.escape(text, quote=False)]] + [None] * 35 + [[[html.escape(thoughts, quote=False)]]]
@@ -326,16 +289,15 @@ class ReplyReader:
             return False
         if not isinstance(inner, list):
             return False
-        self.cid = _text(at(inner, 1, 0)) or self.cid
-        self.rid = _text(at(inner, 1, 1)) or self.rid
+        self.cid = text_at(inner, 1, 0) or self.cid
+        self.rid = text_at(inner, 1, 1) or self.rid
         self._served(inner)
         candidate = at(inner, 4, 0)
-        if not isinstance(candidate, list) or not _text(at(candidate, 0)):
+        if not isinstance(candidate, list) or not text_at(candidate, 0):
             return False
         self.rcid = candidate[0]
         self._candidate = candidate
-        if at(candidate, _RICH):
-            self.pictures = drawn(candidate) or self.pictures
+        self.pictures = rich.drawn(candidate) or self.pictures
         self._changed = True
         self.complete = at(candidate, 8, 0) == 2 or self.complete
         # Any text or thought counts: from here on the prompt is never sent again.
@@ -347,8 +309,8 @@ class ReplyReader:
     def _served(self, inner: list[Any]) -> None:
         """Which model answers: hash and name in fields 39 and 42, or in the sparse tail as "40" and "43"."""
         sparse = inner[-1] if inner and isinstance(inner[-1], dict) else {}
-        self.served_id = _text(at(inner, 39)) or _text(sparse.get("40")) or self.served_id
-        self.served_name = _text(at(inner, 42)) or _text(sparse.get("43")) or self.served_name
+        self.served_id = text_at(inner, 39) or text_at(sparse.get("40")) or self.served_id
+        self.served_name = text_at(inner, 42) or text_at(sparse.get("43")) or self.served_name
 
     def _skeleton(self) -> list[Any]:
         candidate = [self.rcid, [""], None, None, None, None, None, None, [2 if self.complete else 1]]
@@ -363,7 +325,7 @@ class ReplyReader:
             return []
         self._changed = False
         events: list[Event] = []
-        thoughts = self._thoughts.advance(_text(at(self._candidate, 37, 0, 0)) or "", final=self.complete)
+        thoughts = self._thoughts.advance(text_at(self._candidate, 37, 0, 0) or "", final=self.complete)
         text = self._text.advance(self._raw_text(), final=self.complete)
         if thoughts:
             events.append(ThoughtDelta(thoughts))
@@ -371,30 +333,13 @@ class ReplyReader:
             events.append(TextDelta(text))
         if self.complete and not self._cited:
             self._cited = True
-            events += self._citations()
+            if self._links and (links := rich.web_links(self._candidate)):
+                events.append(TextDelta(links))
+            events += rich.citations(self._candidate)
         return events
 
-    def _citations(self) -> list[Event]:
-        """The sources that the answer names, each once."""
-        rows = (at(item, 1, 0, 3, 0) for item in _rich(self._candidate, _CITATIONS) or ())
-        found = {_text(at(row, 1)): _text(at(row, 2)) or "" for row in rows}
-        return [Citation(url, title) for url, title in found.items() if url and url.startswith(("http://", "https://"))]
-
     def _raw_text(self) -> str:
-        text = _text(at(self._candidate, 1, 0)) or ""
+        text = text_at(self._candidate, 1, 0) or ""
         if _CARD.match(text):
-            text = _text(at(self._candidate, 22, 0)) or text
+            text = text_at(self._candidate, 22, 0) or text
         return text
-
-
-def _rich(candidate: list[Any] | None, field: int) -> list[Any] | None:
-    """A field of a candidate's rich content: by position, or in the sparse object at its end, which counts from 1."""
-    rich = at(candidate, 12)
-    value = at(rich, field)
-    if value is None and isinstance(rich, list) and rich and isinstance(rich[-1], dict):
-        value = rich[-1].get(str(field + 1))
-    return value if isinstance(value, list) else None
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None

@@ -116,9 +116,8 @@ class Anthropic:
             case ToolCall():
                 opened = stream.open("tool_use", _tool_use(event) | {"input": {}})
                 return opened + stream.delta("input_json_delta", "partial_json", event.arguments or "{}")
-            case ImageReady(image):
-                pieces = ("\n\n", *pictures.markdown(image))
-                deltas = [stream.delta("text_delta", "text", piece) for piece in pieces]
+            case ImageReady():
+                deltas = [stream.delta("text_delta", "text", piece) for piece in pictures.paragraph(event)]
                 return stream.into("text", _TEXT) + b"".join(deltas)
             case Finished():
                 return stream.close() + _end(event)
@@ -136,7 +135,7 @@ class Anthropic:
         if reply.thoughts and call.show_thoughts:
             seen = hashlib.sha256(reply.thoughts.encode("utf-8", "replace"))
             content.append({"type": "thinking", "thinking": reply.thoughts, "signature": _signature(seen)})
-        text = "\n\n".join(filter(None, [reply.text, *("".join(pictures.markdown(image)) for image in reply.images)]))
+        text = pictures.text_of(reply)
         if text or not (reply.tool_calls or content):
             content.append({"type": "text", **_TEXT, "text": text})
         content += [{"type": "tool_use", **_tool_use(tool)} for tool in reply.tool_calls]

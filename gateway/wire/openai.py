@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.errors import GatewayError
-from gateway.model import Citation, Usage
+from gateway.model import Call, Citation, Usage
 from gateway.wire import sse
 from gateway.wire.dialect import ModelCard
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+class OpenAIShaped:
+    """What OpenAI-shaped formats do alike: server-sent events with comments for silence, error bodies, model lists."""
+
+    def stream_content_type(self, call: Call) -> str:
+        return sse.CONTENT_TYPE
+
+    def encode_start(self, call: Call) -> bytes:
+        return b""
+
+    def encode_keep_alive(self, call: Call) -> bytes:
+        return sse.COMMENT
+
+    def encode_late_error(self, error: GatewayError, call: Call) -> bytes:
+        return b"data: " + self.encode_error(error) + b"\n\n" + sse.DONE
+
+    def encode_error(self, error: GatewayError) -> bytes:
+        return _error_json(error)
+
+    def encode_models(self, cards: Sequence[ModelCard], query: Mapping[str, str]) -> bytes:
+        return models(cards)
+
+    def encode_model(self, card: ModelCard) -> bytes:
+        return model(card)
 
 
 def error(exc: GatewayError) -> dict[str, Any]:
@@ -27,6 +52,10 @@ def usage(counts: Usage) -> dict[str, Any]:
         "total_tokens": counts.total,
         "completion_tokens_details": {"reasoning_tokens": counts.thoughts},
     }
+
+
+def _error_json(exc: GatewayError) -> bytes:
+    return sse.dumps(error(exc))
 
 
 def annotation(citation: Citation) -> dict[str, Any]:

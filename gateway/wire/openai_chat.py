@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from gateway.errors import GatewayError, InvalidRequest
+from gateway.errors import InvalidRequest
 from gateway.model import (
     Blob,
     Call,
@@ -29,7 +29,7 @@ from gateway.model import (
     ToolUse,
 )
 from gateway.wire import media, openai, openai_tools, pictures, sse
-from gateway.wire.dialect import ModelCard, Request, Route
+from gateway.wire.dialect import Request, Route
 from gateway.wire.fields import Fields, bad, model_name, stop_words
 
 ROLES: dict[str, Role] = {
@@ -62,7 +62,7 @@ _FINISH = {
 }
 
 
-class OpenAIChat:
+class OpenAIChat(openai.OpenAIShaped):
     """The dialect of `/v1/chat/completions`."""
 
     name = "openai"
@@ -100,9 +100,6 @@ class OpenAIChat:
             options={"older": bool(fields.get("functions")) and not fields.get("tools")},
         )
 
-    def stream_content_type(self, call: Call) -> str:
-        return sse.CONTENT_TYPE
-
     def encode_start(self, call: Call) -> bytes:
         first = {"role": "assistant", "content": ""}
         return b"".join(_chunk(call, first, index=index) for index in range(call.choices))
@@ -123,24 +120,9 @@ class OpenAIChat:
                 return _chunk(call, {}, _finish(reason, call)) + _total(call, event)
         return b"".join(_chunk(call, delta) for delta in _deltas(event, call))
 
-    def encode_keep_alive(self, call: Call) -> bytes:
-        return sse.COMMENT
-
-    def encode_late_error(self, error: GatewayError, call: Call) -> bytes:
-        return sse.data(openai.error(error)) + sse.DONE
-
     def encode_whole(self, reply: Reply, call: Call) -> bytes:
         choices = [_choice(one, call, index) for index, one in enumerate(reply.choices or [reply])]
         return sse.dumps(_envelope(call, "chat.completion") | {"choices": choices, "usage": openai.usage(reply.usage)})
-
-    def encode_error(self, error: GatewayError) -> bytes:
-        return sse.dumps(openai.error(error))
-
-    def encode_models(self, cards: Sequence[ModelCard], query: Mapping[str, str]) -> bytes:
-        return openai.models(cards)
-
-    def encode_model(self, card: ModelCard) -> bytes:
-        return openai.model(card)
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
@@ -265,7 +247,7 @@ def _envelope(call: Call, kind: str) -> dict[str, Any]:
 
 
 def _choice(reply: Reply, call: Call, index: int) -> dict[str, Any]:
-    content = None if reply.tool_calls and not reply.text and not reply.images else _with_pictures(reply)
+    content = None if reply.tool_calls and not reply.text and not reply.images else pictures.text_of(reply)
     message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
     message["annotations"] = [openai.annotation(citation) for citation in reply.citations]
     if reply.thoughts and call.show_thoughts:
@@ -290,13 +272,8 @@ def _deltas(event: Event, call: Call) -> Iterator[dict[str, Any]]:
             yield from _called(event, call)
         case Citation():
             yield {"annotations": [openai.annotation(event)]}
-        case ImageReady(image):
-            yield from ({"content": piece} for piece in ("\n\n", *pictures.markdown(image)))
-
-
-def _with_pictures(reply: Reply) -> str:
-    drawn = ["".join(pictures.markdown(image)) for image in reply.images]
-    return "\n\n".join([*([reply.text.rstrip()] if reply.text.strip() else []), *drawn]) if drawn else reply.text
+        case ImageReady():
+            yield from ({"content": piece} for piece in pictures.paragraph(event))
 
 
 def _chunk(call: Call, delta: dict[str, Any], finish: str | None = None, *, index: int = 0) -> bytes:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.errors import GatewayError
 from gateway.model import Call, Chosen, Event, Finished, FinishReason, Message, Reply, Text, TextDelta
 from gateway.wire import openai, sse
-from gateway.wire.dialect import ModelCard, Request, Route
+from gateway.wire.dialect import Request, Route
 from gateway.wire.fields import Fields, bad, model_name, stop_words
 
 IGNORED = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias", "seed")
@@ -28,7 +26,7 @@ _FINISH = {
 }
 
 
-class OpenAICompletions:
+class OpenAICompletions(openai.OpenAIShaped):
     """The dialect of `/v1/completions`."""
 
     name = "openai_completions"
@@ -58,9 +56,6 @@ class OpenAICompletions:
             options={"echo": prompt if fields.flag("echo") else ""},
         )
 
-    def stream_content_type(self, call: Call) -> str:
-        return sse.CONTENT_TYPE
-
     def encode_start(self, call: Call) -> bytes:
         echo = call.options["echo"]
         return b"".join(_text(call, echo, index) for index in range(call.choices)) if echo else b""
@@ -80,27 +75,12 @@ class OpenAICompletions:
             case _:
                 return b""
 
-    def encode_keep_alive(self, call: Call) -> bytes:
-        return sse.COMMENT
-
-    def encode_late_error(self, error: GatewayError, call: Call) -> bytes:
-        return sse.data(openai.error(error)) + sse.DONE
-
     def encode_whole(self, reply: Reply, call: Call) -> bytes:
         echo = call.options["echo"]
         found = [
             _choice(echo + one.text, index, _FINISH[one.reason]) for index, one in enumerate(reply.choices or [reply])
         ]
         return sse.dumps(_completion(call, found) | {"usage": openai.usage(reply.usage)})
-
-    def encode_error(self, error: GatewayError) -> bytes:
-        return sse.dumps(openai.error(error))
-
-    def encode_models(self, cards: Sequence[ModelCard], query: Mapping[str, str]) -> bytes:
-        return openai.models(cards)
-
-    def encode_model(self, card: ModelCard) -> bytes:
-        return openai.model(card)
 
 
 # --- reading ------------------------------------------------------------------------------------------------------

@@ -3,28 +3,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from gateway.errors import GatewayError
-from gateway.model import Blob, Call, Event, Finished, Image, ImageReady, Link, Message, Part, PictureWish, Reply, Text
+from gateway.model import (
+    Blob,
+    Call,
+    Event,
+    Image,
+    ImageReady,
+    Link,
+    Message,
+    Part,
+    PictureWish,
+    Reply,
+    Text,
+    Usage,
+)
 from gateway.wire import media, openai, pictures, sse
-from gateway.wire.dialect import ModelCard, Request, Route, Upload
+from gateway.wire.dialect import Request, Route, Upload
 from gateway.wire.fields import Fields, bad, model_name
 
 DEFAULT_MODEL = "gemini-2.5-flash-image"
 MOST_PICTURES, MOST_INPUTS = 10, 16
-_MOST_DATA = 100_000_000
 # Taken because clients send them; the web has no such thing. Named in x-gateway-ignored.
-IGNORED = ("quality", "moderation", "input_fidelity", "partial_images", "user")
+IGNORED = ("quality", "moderation", "input_fidelity", "user")
+_MOST_PARTIAL = 3
 # The values that ImagesResponse.size may have.
 _OFFICIAL_SIZES = ("1024x1024", "1024x1536", "1536x1024")
 Task = Literal["generate", "edit", "vary"]
+# What a stream calls the event of a finished picture. OpenAI streams these two alone.
+_COMPLETED = {"generations": "image_generation.completed", "edits": "image_edit.completed"}
 _TASKS: dict[str, Task] = {"generations": "generate", "simple": "generate", "edits": "edit", "variations": "vary"}
 
 
-class OpenAIImages:
-    """The dialect of `/v1/images/*` and `/v1/generate-images`."""
+class OpenAIImages(openai.OpenAIShaped):
+    """The dialect of `/v1/images/*` and `/v1/generate-images`. A stream of pictures carries each in one line, however
+    long it is: so does the original, and its clients read nothing else."""
 
     name = "openai_images"
     routes: tuple[Route, ...] = (
@@ -40,8 +56,10 @@ class OpenAIImages:
         task = _TASKS[request.route.action]
         prompt = _prompt(fields, task)
         inputs = _inputs(fields) if task != "generate" else ()
-        if fields.flag("stream"):
-            raise bad("stream", "must be false: the web makes a picture in one piece")
+        action = request.route.action
+        if (stream := fields.flag("stream")) and action not in _COMPLETED:
+            raise bad("stream", "must be false here: only generations and edits are streamed")
+        partial = fields.whole("partial_images", low=0, high=_MOST_PARTIAL)
         as_url = _as_url(fields)
         parts: tuple[Part, ...] = (*inputs, Text(prompt)) if prompt else inputs
         return Call(
@@ -50,33 +68,23 @@ class OpenAIImages:
             dialect=self.name,
             model=model_name(fields.text("model") or DEFAULT_MODEL),
             messages=(Message("user", parts),),
+            stream=stream,
             show_thoughts=False,
             pictures=_wish(fields, task),
             picture_delivery="url" if as_url else "bytes",
-            ignored=fields.present(IGNORED),
-            options={"action": request.route.action, "json": "multipart" not in _content_type(request)},
+            ignored=(*fields.present(IGNORED), *(("partial_images",) if partial else ())),
+            options={"action": action, "json": "multipart" not in _content_type(request)},
         )
-
-    def stream_content_type(self, call: Call) -> str:
-        return sse.CONTENT_TYPE
-
-    def encode_start(self, call: Call) -> bytes:
-        return b""
 
     def encode_event(self, event: Event, call: Call) -> bytes:
         match event:
             case ImageReady(image):
-                return sse.data(_datum(image, call))
-            case Finished():
-                return sse.DONE
+                return sse.named(_completed(image, call))
             case _:
                 return b""
 
-    def encode_keep_alive(self, call: Call) -> bytes:
-        return sse.COMMENT
-
     def encode_late_error(self, error: GatewayError, call: Call) -> bytes:
-        return sse.data(openai.error(error)) + sse.DONE
+        return sse.data(openai.error(error))
 
     def encode_whole(self, reply: Reply, call: Call) -> bytes:
         if call.options.get("action") == "simple":
@@ -87,15 +95,6 @@ class OpenAIImages:
         if call.options.get("action") == "edits" and call.options.get("json"):
             body["images"] = _references(reply)
         return sse.dumps(body | _warnings(call))
-
-    def encode_error(self, error: GatewayError) -> bytes:
-        return sse.dumps(openai.error(error))
-
-    def encode_models(self, cards: Sequence[ModelCard], query: Mapping[str, str]) -> bytes:
-        return openai.models(cards)
-
-    def encode_model(self, card: ModelCard) -> bytes:
-        return openai.model(card)
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
@@ -111,8 +110,8 @@ def _unformed(body: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("n", "output_compression", "partial_images"):
         if isinstance(value := plain.get(name), str) and value.isascii() and value.strip().lstrip("-").isdecimal():
             plain[name] = int(value)
-    if isinstance(value := plain.get("stream"), str):
-        plain["stream"] = value.strip().lower() == "true"
+    if isinstance(value := plain.get("stream"), str) and (word := value.strip().lower()) in ("true", "false"):
+        plain["stream"] = word == "true"
     return plain
 
 
@@ -192,20 +191,26 @@ def _datum(image: Image, call: Call) -> dict[str, Any]:
     return datum | {"revised_prompt": prompt, "gateway": pictures.facts(image)}
 
 
+def _completed(image: Image, call: Call) -> dict[str, Any]:
+    """The event of a finished picture. Its usage is what is known by then: the prompt."""
+    event = {
+        "type": _COMPLETED[call.options["action"]],
+        "created_at": call.created,
+        "size": f"{image.width}x{image.height}",
+        "quality": "auto",
+        "background": "auto",
+        "output_format": image.mime.removeprefix("image/"),
+        "usage": _usage(Usage(prompt=call.prompt_tokens)),
+    }
+    return event | _datum(image, call)
+
+
 def _references(reply: Reply) -> list[Any]:
     return [pictures.reference(image) for image in reply.images]
 
 
 def _common(reply: Reply) -> dict[str, Any]:
-    usage = reply.usage
-    body: dict[str, Any] = {
-        "usage": {
-            "input_tokens": usage.prompt,
-            "input_tokens_details": {"text_tokens": usage.prompt, "image_tokens": 0},
-            "output_tokens": usage.output + usage.thoughts,
-            "total_tokens": usage.total,
-        }
-    }
+    body: dict[str, Any] = {"usage": _usage(reply.usage)}
     formats = {image.mime.removeprefix("image/") for image in reply.images}
     if len(formats) == 1:
         body["output_format"] = formats.pop()
@@ -213,6 +218,15 @@ def _common(reply: Reply) -> dict[str, Any]:
     if len(sizes) == 1 and (size := sizes.pop()) in _OFFICIAL_SIZES:
         body["size"] = size
     return body
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    return {
+        "input_tokens": usage.prompt,
+        "input_tokens_details": {"text_tokens": usage.prompt, "image_tokens": 0},
+        "output_tokens": usage.output + usage.thoughts,
+        "total_tokens": usage.total,
+    }
 
 
 def _warnings(call: Call) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from gateway.model import Image, PictureSize
+from gateway.model import Image, ImageReady, PictureSize, Reply
 from gateway.wire import media, sse
 from gateway.wire.fields import bad
 
@@ -74,8 +74,21 @@ def reference(image: Image) -> Any:
     return image.url or media.json_base64(image.data, url_of=image.mime)
 
 
-def markdown(image: Image) -> Iterator[str]:
-    """The picture as Markdown, in pieces that each fit into a line of a stream."""
-    whole = f"![image]({image.url or media.data_url(image.data, image.mime)})"
+def paragraph(event: ImageReady) -> Iterator[str]:
+    """A picture in the text of an answer, as Markdown and a paragraph of its own: pieces that each fit into a line of a
+    stream."""
+    whole = f"{event.gap}![image]({event.image.url or media.data_url(event.image.data, event.image.mime)})"
     for at in range(0, len(whole), _PIECE):
         yield whole[at : at + _PIECE]
+
+
+def text_of(reply: Reply) -> str:
+    """The text of an answer with its pictures, just as a stream says it."""
+    gaps = [gap(reply.text), *["\n\n"] * len(reply.images)]
+    drawn = (paragraph(ImageReady(image, between)) for image, between in zip(reply.images, gaps, strict=False))
+    return "".join([reply.text, *(piece for pieces in drawn for piece in pieces)])
+
+
+def gap(before: str) -> str:
+    """What parts a picture from the text `before` it (its end is enough): a blank line, as much of it as is missing."""
+    return "\n\n"[len(before) - len(before.rstrip("\n")) :] if before else ""

@@ -277,6 +277,87 @@ async def test_a_chat_streams_pictures_as_data_in_short_lines(launch: Launch) ->
         assert orjson.loads(whole.headers["x-gateway-pictures"])[0]["width"] == 1408
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/generate", "/v1/messages"])
+async def test_a_chat_says_the_same_of_a_picture_streamed_or_whole(launch: Launch, path: str) -> None:
+    """Up to the address of the file, which is new each time."""
+    said = []
+    async with launch() as live:
+        for stream in (False, True):
+            asked: dict[str, Any] = {"prompt": DRAW} if path == "/v1/generate" else {}
+            asked |= {"messages": [{"role": "user", "content": DRAW}], "max_tokens": 1000}
+            headers = {"x-api-key": KEY}
+            async with live.client.http.post(
+                path, json={"model": FLASH_IMAGE, "stream": stream, **asked}, headers=headers
+            ) as response:
+                assert response.status == 200, await response.text()
+                said.append(words(await response.read(), streamed=stream).partition("/media/")[0])
+    assert said[0] == said[1]
+    assert said[0].startswith("Here is your picture: a lighthouse at dusk\n\n![image](http")
+
+
+def words(raw: bytes, *, streamed: bool) -> str:
+    """The text of a reply in any of the formats."""
+    if not streamed:
+        body = orjson.loads(raw)
+        if "choices" in body:
+            return str(body["choices"][0]["message"]["content"])
+        return str(body["text"]) if "text" in body else "".join(block.get("text", "") for block in body["content"])
+    chunks = [orjson.loads(line[6:]) for line in raw.split(b"\n") if line.startswith(b"data: {")]
+    pieces = []
+    for chunk in chunks:
+        delta = chunk["choices"][0]["delta"] if chunk.get("choices") else chunk.get("delta") or chunk
+        pieces.append(delta.get("content") or delta.get("text") or "")
+    return "".join(pieces)
+
+
+async def test_pictures_from_the_web_are_linked_and_not_fetched(launch: Launch) -> None:
+    async with launch() as live:
+        for stream in (False, True):
+            reply = await live.client.chat("[[sim text=yes title=Lakes web_images=2]]", stream=stream)
+            said, *links = reply.text.split("\n\n")
+            assert said == "yes"
+            assert [link.partition("](https://")[0] for link in links] == ["[Lakes 1", "[Lakes 2"]
+        body = {"response_format": {"type": "json_object"}}
+        reply = await live.client.chat("[[sim b64=eyJhIjoxfQ== web_images=2]]", **body)
+        assert orjson.loads(reply.text) == {"a": 1}
+        assert live.site.log.count("image") == 0
+
+
+# --- streams of pictures ------------------------------------------------------------------------------------------
+
+
+async def test_openai_streams_a_picture(launch: Launch) -> None:
+    async with launch(settings={"server": {"ping_s": 0.05}}) as live, client_of(live) as client:
+        stream = await client.images.generate(
+            model=FLASH_IMAGE, prompt=f"{DRAW} [[sim image=1 first_ms=300]]", stream=True, partial_images=2, n=2
+        )
+        events = [event async for event in stream]
+        assert [event.type for event in events] == ["image_generation.completed"] * 2
+        for event in events:
+            picture = decoded(event)
+            assert event.size == f"{picture.width}x{picture.height}" and event.output_format == "png"
+            assert event.usage.input_tokens > 0
+        assert stream.response.headers["x-gateway-ignored"] == "partial_images"
+
+
+async def test_openai_streams_an_edit(launch: Launch) -> None:
+    async with launch() as live, client_of(live) as client:
+        stream = await client.images.edit(
+            model=FLASH_IMAGE, prompt="make it blue", image=("x.png", drawn()), stream=True, partial_images=0
+        )
+        (event,) = [event async for event in stream]
+        assert event.type == "image_edit.completed" and decoded(event).size == (1408, 768)
+        assert "x-gateway-ignored" not in stream.response.headers
+
+
+async def test_a_stream_without_a_picture_raises_the_reason(launch: Launch) -> None:
+    async with launch(settings={"server": {"ping_s": 0.05}}) as live, client_of(live) as client:
+        asked = {"model": FLASH_IMAGE, "prompt": '[[sim text="I can\'t draw real people." first_ms=300]]'}
+        with pytest.raises(openai.APIError, match="I can't draw real people"):
+            async for _ in await client.images.generate(**asked, stream=True):
+                raise AssertionError("no event was due")
+
+
 async def test_a_url_works_without_a_key_until_it_expires(launch: Launch) -> None:
     async with launch() as live, client_of(live) as client, aiohttp.ClientSession() as anybody:
         reply = await client.images.generate(model=FLASH_IMAGE, prompt=DRAW, response_format="url", output_format="webp")

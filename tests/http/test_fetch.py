@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,8 +13,12 @@ from typing import Any
 import PIL.Image
 import pytest
 from aiohttp import web
+from aiohttp.abc import AbstractResolver, ResolveResult
 
-from gateway.http.fetch import is_public
+from config.settings import Server
+from gateway.errors import InvalidRequest
+from gateway.http.fetch import Fetcher, is_public
+from gateway.http.held import Held
 from gateway.model import Blob, Image, ImageReady
 from gateway.testing import Client, Script, make_client
 
@@ -171,3 +176,88 @@ async def test_data_urls_need_no_network() -> None:
     async with gateway() as client:
         status, _ = await edit(client, "data:image/png;base64," + base64.b64encode(PICTURE).decode())
         assert status == 200
+
+
+# --- all files of one request -------------------------------------------------------------------------------------
+
+LARGE = PICTURE + b"\0" * 60_000  # what is behind a picture's end is fetched, and then dropped
+
+
+def large(request: web.Request) -> web.Response:
+    return web.Response(body=LARGE, content_type="image/png")
+
+
+async def edit_several(client: Client, address: str, count: int) -> tuple[int, dict[str, Any], str | None]:
+    body = {"prompt": "blue", "image": [f"http://{address}/{number}" for number in range(count)]}
+    async with client.http.post("/v1/images/edit", json=body) as response:
+        return response.status, await response.json(), response.headers.get("Retry-After")
+
+
+async def test_more_addresses_than_allowed_are_refused_before_the_first_is_asked() -> None:
+    async with canary(picture) as (address, asked), gateway(fetch_private=True, fetch_files=2) as client:
+        assert (await edit_several(client, address, 2))[0] == 200
+        asked.clear()
+        status, body, _ = await edit_several(client, address, 3)
+        assert (status, body["error"]["param"], asked) == (400, "image.2", [])
+        assert "at most 2 files" in body["error"]["message"]
+
+
+async def test_the_files_of_one_request_are_bounded_together() -> None:
+    async with canary(large) as (address, _), gateway(fetch_private=True, fetch_mb=0.1) as client:
+        assert (await edit_several(client, address, 1))[0] == 200
+        status, body, _ = await edit_several(client, address, 2)
+        assert status == 400 and body["error"]["param"] in ("image.0", "image.1")
+        assert "together" in body["error"]["message"]
+
+
+async def test_fetched_files_count_as_held_until_their_request_is_over() -> None:
+    async with canary(large) as (address, _), gateway(fetch_private=True, max_held_mb=0.1) as client:
+        for _ in range(3):
+            assert (await edit_several(client, address, 1))[0] == 200
+            status, body, retry_after = await edit_several(client, address, 2)
+            assert (status, body["error"]["code"], retry_after) == (503, "overloaded", "5")
+
+
+# --- names that change their address ------------------------------------------------------------------------------
+
+
+class Rebinding(AbstractResolver):
+    """A name server that says one address after the other, the last one for ever."""
+
+    def __init__(self, *addresses: str) -> None:
+        self._addresses = list(addresses)
+        self.asked = 0
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        self.asked += 1
+        address = self._addresses.pop(0) if len(self._addresses) > 1 else self._addresses[0]
+        return [ResolveResult(hostname=host, host=address, port=port, family=socket.AF_INET, proto=0, flags=0)]
+
+    async def close(self) -> None:
+        """Nothing to do."""
+
+
+@pytest.mark.parametrize("private", [False, True])
+async def test_a_name_that_turns_inside_after_it_was_looked_up_is_not_connected_to(private: bool) -> None:
+    """The one who checks first and connects then is told the public address first. Where private addresses are allowed
+    the same name leads inside: it is the refusal at connecting that stops it."""
+    reached: list[object] = []
+
+    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reached.append(writer.get_extra_info("peername"))
+        writer.close()
+
+    resolver = Rebinding("8.8.8.8", "127.0.0.1")
+    server = await asyncio.start_server(note, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    fetcher = Fetcher(Server(fetch_private=private, fetch_timeout_s=5), resolver=resolver)
+    async with server:
+        (looked_up,) = await resolver.resolve("rebinding.example", port)
+        assert is_public(looked_up["host"])
+        with Held(1).share() as share, pytest.raises(InvalidRequest) as raised:
+            await fetcher.fetch(f"https://rebinding.example:{port}/x.png", "image", fetcher.basket(share))
+        await fetcher.close()
+    assert ("public internet" in raised.value.message) is not private
+    assert bool(reached) is private and resolver.asked == 2

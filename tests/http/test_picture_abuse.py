@@ -27,15 +27,19 @@ def chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def png(width: int, height: int, *extra: bytes, pixels: bytes = b"") -> bytes:
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+def png(
+    width: int, height: int, *extra: bytes, pixels: bytes = b"", bits: int = 8, colour: int = 2
+) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(extra) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
 
 
 def animated(form: str, frames: int) -> bytes:
     buffer = io.BytesIO()
-    pictures = [PIL.Image.new("P", (8, 8), number % 256) for number in range(frames)]
+    pictures = [PIL.Image.new("RGB", (8, 8), (number * 37 % 256, 0, number // 256)) for number in range(frames)]
     pictures[0].save(buffer, form, save_all=True, append_images=pictures[1:])
+    with PIL.Image.open(buffer) as made:
+        assert made.n_frames == frames  # equal ones would have been put together
     return buffer.getvalue()
 
 
@@ -56,19 +60,24 @@ BAD = {
     "eps": b"%!PS-Adobe-3.0 EPSF-3.0\n",
     "tiff": drawn(form="TIFF"),
     "pdf": b"%PDF-1.7\n%%EOF",
+    "fits": b"SIMPLE  =                    T".ljust(2880),
     "zip": b"PK\x03\x04" + b"\0" * 30,
     "gzip": b"\x1f\x8b\x08\0" + b"\0" * 30,
     "empty": b"",
 }
 ODD = {
     "gray16": drawn("I;16"),
+    "rgb16": png(4, 4, pixels=(b"\0" + b"\x12\x34" * 12) * 4, bits=16),
+    "rgba16": png(4, 4, pixels=(b"\0" + b"\x12\x34" * 16) * 4, bits=16, colour=6),
+    "bad gamma": png(4, 4, chunk(b"gAMA", b"\0\0\0\0"), pixels=b"\0" * 52),
+    "bad exif": drawn(form="JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff" + b"\x01" * 30),
     "gray alpha": drawn("LA"),
     "palette": drawn("P", transparency=0),
     "one bit": drawn("1"),
     "cmyk": drawn("CMYK", "JPEG"),
     "progressive": drawn("RGB", "JPEG", progressive=True),
     "animated webp": animated("WEBP", 3),
-    "gif": animated("GIF", 300),
+    "gif": animated("GIF", 6000),
     "thin": drawn(size=(200_000, 1)),
     "tail": GOOD + b"PK\x03\x04 a zip <script>",
     "jpeg tail": drawn(form="JPEG") + b"<?php ?>" * 10,
@@ -119,6 +128,7 @@ async def test_what_is_no_sound_picture_is_refused(client: Client, name: str) ->
     assert len(client.upstream.asked) == (2 if name == "pdf" else 0)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")
 @pytest.mark.parametrize("name", ODD)
 async def test_odd_but_sound_pictures_are_taken_and_made_plain(client: Client, name: str) -> None:
     assert set((await sent(client, ODD[name])).values()) == {200}
@@ -194,7 +204,8 @@ async def test_file_names_of_callers_are_ignored(client: Client, name: str) -> N
         ("images", [{"file_id": "f"}]), ("mask", 7), ("n", 0), ("n", -1), ("n", 11), ("n", 1.5), ("n", "3x"), ("n", 2**63),
         ("size", "0x0"), ("size", "-1x-1"), ("size", "99999x99999"), ("size", "١٠٢٤x١٠٢٤"), ("size", "../x"), ("size", 5),
         ("output_format", "gif"), ("output_compression", 101), ("response_format", "file"), ("background", "blue"),
-        ("prompt", ""), ("prompt", None), ("prompt", ["x"]), ("prompt", "x" * 32_001), ("model", "../x"), ("stream", True),
+        ("prompt", ""), ("prompt", None), ("prompt", ["x"]), ("prompt", "x" * 32_001), ("model", "../x"), ("stream", "yes"),
+        ("partial_images", 4), ("partial_images", -1),
     ],
 )  # fmt: skip
 async def test_a_wrong_field_is_named(client: Client, field: str, value: Any) -> None:
@@ -205,3 +216,10 @@ async def test_a_wrong_field_is_named(client: Client, field: str, value: Any) ->
         assert response.status == 400
         assert (await response.json())["error"]["param"].startswith(field)
     assert not client.upstream.asked
+
+
+@pytest.mark.parametrize("path", ["/v1/images/variations", "/v1/generate-images"])
+async def test_what_openai_does_not_stream_is_not_streamed_here(client: Client, path: str) -> None:
+    body = {"prompt": "blue", "image": base64.b64encode(GOOD).decode(), "stream": True}
+    async with client.http.post(path, json=body) as response:
+        assert (response.status, (await response.json())["error"]["param"]) == (400, "stream")

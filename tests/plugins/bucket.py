@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import ssl
@@ -119,24 +120,41 @@ def _make_bucket(url: str, ca_file: Path) -> None:
     asyncio.run(make())
 
 
+TRICKLE = b"HTTP/1.1 200 OK\r\nX-Trickle: "
+
+
 @asynccontextmanager
-async def misbehaving(answer: bytes | None) -> AsyncIterator[str]:
-    """An endpoint that sends `answer` to whatever comes; None: that takes all and says nothing."""
+async def misbehaving(answer: bytes | None, bucket: Bucket) -> AsyncIterator[str]:
+    """An endpoint with the certificate of `bucket` that sends `answer` to whatever comes; None: that takes all and says
+    nothing; TRICKLE: that never ends to say it, a byte at a time."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             if answer is None:
                 while await reader.read(65_536):
                     pass
-            else:
-                await reader.readuntil(b"\r\n\r\n")
-                writer.write(answer)
+                return
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+            while answer is TRICKLE and not writer.is_closing():
+                writer.write(b"x")
                 await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
+                await _a_moment(reader)
+            await writer.drain()
+        except (OSError, asyncio.IncompleteReadError):
             pass
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(bucket.ca_file.with_name("leaf.pem"), bucket.ca_file.with_name("key.pem"))
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
     async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def _a_moment(reader: asyncio.StreamReader) -> None:
+    """Read what comes, for a little while."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await reader.read(1)

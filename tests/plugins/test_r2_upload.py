@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import io
 import ssl
 import time
@@ -17,7 +18,7 @@ import pytest
 from gateway.model import Image, ImageReady
 from gateway.testing import Client, Script, make_client
 from plugins import r2_upload
-from tests.plugins.bucket import BUCKET, Bucket, misbehaving, seaweed
+from tests.plugins.bucket import BUCKET, KEY, SECRET, TRICKLE, Bucket, misbehaving, seaweed
 
 ASK = {"prompt": "a boat", "response_format": "url"}
 
@@ -92,24 +93,42 @@ async def test_a_store_that_refuses_costs_nobody_the_picture(bucket: Bucket, wro
     "answer",
     [
         None,
+        TRICKLE,
         b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 500 Oops\r\nContent-Length: 9\r\n\r\n<garbage>",
         b"HTTP/1.1 429 Too Many\r\nContent-Length: 0\r\n\r\n",
         b"not HTTP at all\r\n\r\n",
         b"",
     ],
-    ids=["black hole", "503", "500", "429", "garbage", "reset"],
+    ids=["black hole", "trickle", "503", "500", "429", "garbage", "reset"],
 )
 async def test_a_store_in_trouble_is_given_up_in_time_and_then_left_alone(bucket: Bucket, answer: bytes | None) -> None:
-    async with misbehaving(answer) as url:
-        settings = bucket.settings(endpoint_url=url, ca_file=None, timeout_s=1)
+    async with misbehaving(answer, bucket) as url:
+        settings = bucket.settings(endpoint_url=url, timeout_s=1)
         async with make_client(plugins=plugin(settings), script=SCRIPT) as client:
             for attempt in range(4):
                 begun = time.monotonic()
                 datum = await ask(client)
                 assert base64.b64decode(datum["b64_json"]) == PICTURE
                 assert time.monotonic() - begun < 8
-                assert ("left alone" in datum["gateway"]["warnings"][0]) is (attempt == 3)
+                (warning,) = datum["gateway"]["warnings"]
+                assert ("left alone" in warning) is (attempt == 3)
+                if answer in (None, TRICKLE) and attempt < 3:
+                    assert warning.endswith("the store did not answer in time")
+
+
+async def test_a_name_cannot_be_computed_from_the_picture_and_the_buckets_secret(bucket: Bucket, tmp_path: Path) -> None:
+    """Names have a key of their own: it outlives a restart, and another gateway has another one."""
+    names = []
+    for folder in (tmp_path / "one", tmp_path / "one", tmp_path / "other"):
+        settings = {"state": {"dir": str(folder)}}
+        async with make_client(plugins=plugin(bucket.settings()), script=SCRIPT, settings=settings) as client:
+            names.append((await ask(client))["url"].rpartition("/")[2])
+    assert names[0] == names[1] != names[2]
+    key = tmp_path / "one" / "picture_names_key"
+    assert (len(key.read_bytes()), key.stat().st_mode & 0o777) == (32, 0o600)
+    guesses = [b"", SECRET.encode(), b"picture name:" + SECRET.encode(), KEY.encode()]
+    assert names[0].partition(".")[0] not in {hmac.new(guess, PICTURE, "sha256").hexdigest() for guess in guesses}
 
 
 def test_nothing_in_the_settings_can_lead_a_key_out_of_its_folder(tmp_path: Path) -> None:

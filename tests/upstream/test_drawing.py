@@ -9,7 +9,7 @@ import pytest
 
 from gateway.model import Blob, Call, Message, PictureWish, Text
 from gateway.upstream.packing import pack
-from gateway.upstream.reply import Drawn, drawn
+from gateway.upstream.rich import Drawn, drawn, web_links
 
 URL = "https://lh3.googleusercontent.com/gg-dl/AOx"
 
@@ -68,3 +68,23 @@ SEVEN = [None] * 7
 )
 def test_junk_where_pictures_should_be_is_no_picture(rich: Any) -> None:
     assert drawn(orjson.loads(orjson.dumps(candidate(rich)))) == ()
+
+
+def web(url: Any, words: Any = "a lake") -> list[Any]:
+    return [[[url], None, None, None, words]]
+
+
+@pytest.mark.parametrize(
+    ("items", "links"),
+    [
+        ([web("https://a.b/c.jpg")], "\n\n[a lake](https://a.b/c.jpg)"),
+        ([web("https://a.b/c.jpg"), web("https://a.b/c.jpg")], "\n\n[a lake](https://a.b/c.jpg)"),
+        ([web("https://a.b/c.jpg", "x](javascript:1)\n![")], "\n\n[x(javascript:1) !](https://a.b/c.jpg)"),
+        ([web("https://a.b/c.jpg", None)], "\n\n[image](https://a.b/c.jpg)"),
+        ([web("http://a.b/c.jpg"), web("https://a.b/c) d"), web("javascript:alert(1)"), web(5), "x", []], ""),
+        ("x", ""),
+    ],
+)
+def test_pictures_from_the_web_are_plain_links_each_once(items: Any, links: str) -> None:
+    assert web_links(candidate([None, items])) == links
+    assert web_links(candidate([{"2": items}])) == links

@@ -42,7 +42,7 @@ ANSWERS: Mapping[str, Sequence[Event]] = {
     "thoughts": (ThoughtDelta("Let me "), ThoughtDelta("see."), TextDelta("Yes"), Finished(usage=Usage(12, 1, 3))),
     "tools": (TextDelta("Let me look."), *_TOOLS, Finished(FinishReason.TOOLS, _COUNTS)),
     "json": (TextDelta('{"city": "Oslo"}'), Finished(usage=_COUNTS)),
-    "picture": (TextDelta("Here:"), ImageReady(Image(PIXEL, "image/png", 1, 1)), Finished(usage=_COUNTS)),
+    "picture": (TextDelta("Here:"), ImageReady(Image(PIXEL, "image/png", 1, 1), "\n\n"), Finished(usage=_COUNTS)),
     "cited": (TextDelta("So they say."), Citation("https://example.com/a", "A page"), Finished(usage=_COUNTS)),
     "cut": (TextDelta("Hello wo"), Finished(FinishReason.LENGTH, _COUNTS)),
     "stopped": (TextDelta("Hello "), Finished(FinishReason.STOP, _COUNTS, "wörld")),

@@ -144,7 +144,8 @@ class WebAccount:
             raise UpstreamUnavailable("the account is not signed in yet")
         client = await self._take()
         hold = not call.stream or (call.pictures is not None and call.pictures.required)
-        reader = ReplyReader(hold=hold)
+        # What is to be read by a program has no place for links.
+        reader = ReplyReader(hold=hold, links=not call.tools and call.json_answer is None)
         deadlines = Deadlines(client, self._settings.upstream)
         healthy = False
         try:

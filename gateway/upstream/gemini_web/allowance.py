@@ -14,7 +14,7 @@ from gateway.errors import UpstreamChanged
 from gateway.model import UsageWindow
 from gateway.upstream.gemini_web.client import Client
 from gateway.upstream.protocol import Allowance
-from gateway.upstream.reply import at
+from gateway.upstream.rich import at
 
 _WINDOWS = {1: "5h", 2: "week"}
 _QUESTIONS = (

@@ -27,7 +27,8 @@ from gateway.imaging import BadPicture, measure
 from gateway.model import Image, PictureSize
 from gateway.upstream.gemini_web.client import Client
 from gateway.upstream.gemini_web.session import Session
-from gateway.upstream.reply import Drawn, FrameReader, ReplyReader, at
+from gateway.upstream.reply import FrameReader, ReplyReader
+from gateway.upstream.rich import Drawn, at
 
 log = logging.getLogger(__name__)
 MOST_BYTES = 64_000_000
