@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import orjson
 from aiohttp import web
 
 from config.settings import Settings
@@ -20,6 +19,7 @@ from gateway.console.originals import Originals
 from gateway.errors import InvalidRequest, NotFound
 from gateway.hooks import Hooks
 from gateway.hookspecs import Services, hookimpl
+from gateway.http import plain
 from gateway.http.admin import Admin
 from gateway.http.boundary import Boundary
 from gateway.http.session import Sessions
@@ -124,7 +124,7 @@ class Console:
 
     async def show_overview(self, request: web.Request) -> web.Response:
         """Whether the gateway serves and why not, the last hour's traffic, accounts by state, the latest errors."""
-        return _json(self.overview())
+        return plain.reply(self.overview())
 
     def overview(self) -> dict[str, Any]:
         """The data of the overview."""
@@ -147,7 +147,7 @@ class Console:
 
     async def show_logs(self, request: web.Request) -> web.Response:
         """The last few hundred requests, oldest first."""
-        return _json({"lines": list(self._journal.lines())})
+        return plain.reply({"lines": list(self._journal.lines())})
 
     def _plugins(self) -> list[dict[str, Any]]:
         assert self._hooks is not None
@@ -155,11 +155,11 @@ class Console:
 
     async def show_plugins(self, request: web.Request) -> web.Response:
         """The plugins in their order: hooks, time spent, errors, settings (secrets masked)."""
-        return _json({"plugins": self._plugins()})
+        return plain.reply({"plugins": self._plugins()})
 
     async def show_settings(self, request: web.Request) -> web.Response:
         """The settings in force (secrets masked), and where each value came from."""
-        return _json({"sections": insight.sections(self._settings)})
+        return plain.reply({"sections": insight.sections(self._settings)})
 
     async def show_original(self, request: web.Request) -> web.Response:
         """A picture that the page made, as it came, before any plugin had it."""
@@ -204,9 +204,3 @@ def _configured_keys(loaded: Sequence[LoadedPlugin]) -> list[Mapping[str, Any]]:
         }
         for key in getattr(settings, "keys", ())
     ]
-
-
-def _json(value: Any) -> web.Response:
-    return web.Response(
-        body=orjson.dumps(value), content_type="application/json", headers={"Cache-Control": "no-store"}
-    )

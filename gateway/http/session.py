@@ -12,14 +12,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
+from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import web
 
 from config.settings import Server
-from gateway.errors import Forbidden, InvalidRequest, Overloaded, RateLimited, Unauthenticated, UnsupportedMedia
-from gateway.http.boundary import Boundary, read_body
+from gateway.errors import Forbidden, InvalidRequest, Overloaded, RateLimited, Unauthenticated
+from gateway.http import plain
+from gateway.http.boundary import Boundary
 from gateway.model import RequestHead
 from gateway.state.store import StateAway, StateStore, Window
 
@@ -188,18 +190,15 @@ class SessionApi:
         if self._sessions.is_open:
             self._boundary.check_anonymous(head)
         csrf = await self._sessions.csrf(head)
-        return _json({"signed_in": csrf is not None, "open": self._sessions.is_open, "csrf": csrf})
+        return plain.reply({"signed_in": csrf is not None, "open": self._sessions.is_open, "csrf": csrf})
 
     async def sign_in(self, request: web.Request) -> web.Response:
         """Sign in with the admin key (`key`) or the one-time token of the console (`token`)."""
         head = self._head_of(request)
-        if request.content_type != "application/json":
-            raise UnsupportedMedia("Send JSON, with `Content-Type: application/json`")
-        body = await read_body(request, _MOST_BODY, self._server.body_timeout_s)
-        key, token = _credentials(body)
+        key, token = _credentials(await plain.read(request, _MOST_BODY, self._server.body_timeout_s))
         await self._sessions.count_try(head.peer)
         cookie, csrf = await self._sessions.begin(key=key, link=token)
-        response = _json({"signed_in": True, "open": False, "csrf": csrf})
+        response = plain.reply({"signed_in": True, "open": False, "csrf": csrf})
         response.set_cookie(
             cookie_name(head), cookie, max_age=round(SESSION_S), httponly=True, samesite="Strict", secure=self._secure
         )
@@ -210,7 +209,7 @@ class SessionApi:
         head = self._head_of(request)
         if not self._sessions.is_open and await self._sessions.allows(head):
             await self._sessions.end(cookie_of(head))
-        response = _json({"signed_in": False, "open": self._sessions.is_open, "csrf": None})
+        response = plain.reply({"signed_in": False, "open": self._sessions.is_open, "csrf": None})
         response.del_cookie(cookie_name(head))
         return response
 
@@ -219,18 +218,8 @@ class SessionApi:
         return (self._server.public_url or "").startswith("https:")
 
 
-def _credentials(body: bytes) -> tuple[str, str]:
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise InvalidRequest("The request's body is not JSON") from None
+def _credentials(value: Any) -> tuple[str, str]:
     key, token = (value.get("key", ""), value.get("token", "")) if isinstance(value, dict) else ("", "")
     if not isinstance(key, str) or not isinstance(token, str) or not (key or token):
         raise InvalidRequest("key: the admin key is needed", param="key")
     return key, token
-
-
-def _json(value: object) -> web.Response:
-    return web.Response(
-        body=orjson.dumps(value), content_type="application/json", headers={"Cache-Control": "no-store"}
-    )
