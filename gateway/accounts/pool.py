@@ -293,5 +293,6 @@ class Pool:
         """Let the account be in this state, and tell who wants to know."""
         before, account.health = account.health, health
         if before.state is not health.state:
-            log.info("account %s: %s -> %s %s", account.name, before.state, health.state, health.reason)
+            why = f" ({health.reason})" if health.reason else ""
+            log.info("account %s: %s -> %s%s", account.name, before.state, health.state, why)
             self._changed(AccountChange(account.name, str(before.state), str(health.state), health.reason))

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
@@ -92,7 +91,7 @@ class Console:
         live = Live(
             {
                 "overview": Topic("overview", self.overview),
-                "accounts": Topic("accounts", lambda: [asdict(view) for view in services.accounts()], ticks=2),
+                "accounts": Topic("accounts", services.accounts, ticks=2),
                 "plugins": Topic("plugins", self._plugins, ticks=2),
             },
             self._journal,

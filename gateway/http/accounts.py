@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
@@ -21,7 +20,6 @@ from gateway.accounts.pool import Pool
 from gateway.errors import GatewayError, InvalidRequest, NotFound
 from gateway.http import plain
 from gateway.http.openapi import ACTIONS, document
-from gateway.model import AccountView
 from gateway.upstream.protocol import Rotation
 
 _MOST_BODY = 1_000_000
@@ -82,7 +80,7 @@ class AccountsApi:
     # --- looking --------------------------------------------------------------------------------------------------
 
     async def _list(self, request: web.Request) -> web.Response:
-        return plain.reply({"accounts": [_plain(view) for view in self._pool.views()]})
+        return plain.reply({"accounts": self._pool.views()})
 
     async def _show(self, request: web.Request) -> web.Response:
         return plain.reply(self._shown(self._account(request)))
@@ -94,7 +92,7 @@ class AccountsApi:
         return account
 
     def _shown(self, account: Account) -> dict[str, Any]:
-        return {"account": _plain(self._pool.view(account))}
+        return {"account": self._pool.view(account)}
 
     # --- bringing cookies -----------------------------------------------------------------------------------------
 
@@ -145,7 +143,7 @@ class AccountsApi:
             "replaced": enrolled.replaced,
             "tier": enrolled.profile.tier,
             "models": [offer.name for offer in enrolled.profile.offers],
-            "usage": [asdict(window) for window in enrolled.allowance.windows],
+            "usage": enrolled.allowance.windows,
             "fingerprint": enrolled.record.cookies.fingerprint,
             **(self._shown(account) if account else {}),
         }
@@ -218,7 +216,3 @@ def _options(value: Mapping[Any, Any]) -> dict[str, Any]:
 def _message(enrolled: Enrolled) -> str:
     did = "has new cookies" if enrolled.replaced else "was added"
     return f"The account {enrolled.record.name} {did}: {enrolled.profile.tier}, {len(enrolled.profile.offers)} models"
-
-
-def _plain(view: AccountView) -> Mapping[str, Any]:
-    return asdict(view)

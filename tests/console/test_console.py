@@ -3,6 +3,7 @@ else."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from gateway.console.journal import STEP_S, STEPS, Journal
 from gateway.errors import AccountExpired
 from gateway.model import Call, Outcome, Usage
 from gateway.testing import Client, Script, make_client
+from gateway.wire.tokens import count
 from plugins.api_key import Settings as ApiKeySettings
 
 GUARDED = ["/api/overview", "/api/events", "/api/logs", "/api/plugins", "/api/settings", "/api/keys", "/api/originals/x/0"]
@@ -71,6 +73,20 @@ async def test_whoever_looks_sees_requests_as_they_end() -> None:
         asked = await client.chat("hi")
         lines = await event(response, "log")
         assert lines[0]["id"] == asked.headers["X-Request-ID"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("choices", [1, 2])
+async def test_of_an_answer_that_the_caller_left_the_log_says_what_was_sent(choices: int) -> None:
+    endless = Script("The first words of a long answer", asyncio.Event())
+    async with make_client(script=[endless]) as client, client.http.get("/api/events?topics=log") as events:
+        body = {"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": "Go on"}], "stream": True}
+        async with client.http.post("/v1/chat/completions", json=body | {"n": choices}) as reply:
+            for _ in range(choices):
+                while b"first words" not in await reply.content.readline():
+                    pass
+        (line,) = await event(events, "log")  # type: ignore[misc]
+    assert line["status"] == 499 and line["tokens_in"] > 0
+    assert line["tokens_out"] == pytest.approx(choices * count("The first words of a long answer"), abs=1)
 
 
 async def test_an_unknown_topic_is_refused_by_name() -> None:
