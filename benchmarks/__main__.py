@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from benchmarks import chain, cost, memory, star, translation
+from benchmarks import chain, cost, memory, page, star, translation
 
-MEASURES = {"cost": cost, "chain": chain, "translation": translation, "memory": memory, "star": star}
+MEASURES = {"cost": cost, "chain": chain, "translation": translation, "memory": memory, "page": page, "star": star}
 
 
 def main(names: list[str]) -> int:

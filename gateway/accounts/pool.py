@@ -217,7 +217,7 @@ class Pool:
             if account.egress.blocked_until <= now and any(account.health.serves(o.id, now) for o in account.offers):
                 return None
         # Anybody may ask: no names.
-        return "; ".join(sorted({f"{view.state}: {view.reason}" for view in self.views()}))
+        return "; ".join(sorted({f"{view.state}: {view.reason or 'its models are cooling down'}" for view in self.views()}))
 
     def _all_offers(self) -> Iterator[Offer]:
         return (offer for account in self._accounts for offer in account.offers)

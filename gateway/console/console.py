@@ -42,12 +42,14 @@ class Console:
         *,
         journal: Journal,
         originals: Originals,
+        worker: int,
     ) -> None:
         self._settings = settings
         self._sessions = sessions
         self._loaded = loaded
         self._journal = journal
         self._originals = originals
+        self._worker = worker
         self._services: Services | None = None
         self._why_not: Callable[[], str | None] = lambda: None
         self._hooks: Hooks | None = None
@@ -96,7 +98,8 @@ class Console:
             },
             self._journal,
             authorise=admin.authorise,
-            stopping=lambda: boundary.stopping,
+            settings=insight.fingerprint(self._settings, self._loaded),
+            over=lambda: boundary.stopping or boundary.replaced,
         )
         keys = KeysApi(
             services.keys,
@@ -135,7 +138,9 @@ class Console:
             "version": __version__,
             "uptime_s": round(self._journal.uptime_s),
             "simulated": services.simulated,
+            "worker": {"number": self._worker, "of": self._settings.server.workers} if self._worker else None,
             "accounts": [_in_short(view) for view in views],
+            "needs": _needs(views, serving=why_not is None),
             "states": Counter(view.state for view in views),
             "in_flight": sum(view.in_flight for view in views),
             "queued": services.queued(),
@@ -183,6 +188,17 @@ def _guard(admin: Admin) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         return handle
 
     return guarded
+
+
+# An account in one of these is out until a person does something.
+_OUT = ("expired", "rejected")
+
+
+def _needs(views: Sequence[AccountView], *, serving: bool) -> list[dict[str, Any]]:
+    """Which accounts need what, those that wait for a person first. While nobody can be served: all that are not ready."""
+    found = [view for view in views if view.state in _OUT or view.flag or (not serving and view.state != "ready")]
+    found.sort(key=lambda view: view.state not in _OUT)
+    return [{"name": view.name, "state": view.state, "reason": view.reason or view.flag} for view in found]
 
 
 def _in_short(view: AccountView) -> dict[str, Any]:

@@ -40,17 +40,24 @@ class _Session:
     key: str
 
 
-class Sessions:
-    """`store` keeps them. Say who may sign in by `guard` before the first request, and again when that changes."""
+def new_link(now: float) -> str:
+    """A one-time token that opens the page; it says itself until when (seconds since 1970)."""
+    return f"{now + LINK_S:.0f}-{secrets.token_urlsafe(24)}"
 
-    def __init__(self, store: StateStore, clock: Callable[[], float] = time.monotonic) -> None:
+
+class Sessions:
+    """`store` keeps them. Say who may sign in by `guard` before the first request, and again when that changes. Processes
+    that share a port share a `link`, too: whichever of them the page reaches knows it."""
+
+    def __init__(self, store: StateStore, clock: Callable[[], float] = time.time, link: str | None = None) -> None:
         self._store = store
         self._clock = clock
         self._key: bytes | None = None
         self.is_open = False
-        self._open_token = secrets.token_urlsafe(24)
-        self._link: str | None = secrets.token_urlsafe(24)
-        self._link_until = clock() + LINK_S
+        self._link = link or new_link(clock())
+        self._link_until = float(self._link.partition("-")[0])
+        self._link_used = False
+        self._open_token = hashlib.sha256(f"open {self._link}".encode()).hexdigest()
 
     def guard(self, key: str | None, *, is_open: bool) -> None:
         """`key` is the admin key from now on; without one, `is_open` says whether everybody here may look."""
@@ -60,7 +67,8 @@ class Sessions:
     @property
     def link(self) -> str | None:
         """What opens the page once without the key; None when there is no key, or it was used."""
-        return self._link if self._key is not None and self._clock() < self._link_until else None
+        good = self._key is not None and not self._link_used and self._clock() < self._link_until
+        return self._link if good else None
 
     # --- signing in and out ---------------------------------------------------------------------------------------
 
@@ -68,10 +76,15 @@ class Sessions:
         """A new session for who has the admin key or the one-time token: (cookie, CSRF token). Raises Unauthenticated."""
         if key and self._key is not None and _same(key, self._key):
             return await self._begin()
-        if link and self.link is not None and _same(link, self.link.encode()):
-            self._link = None
+        if link and self.link is not None and _same(link, self.link.encode()) and await self._first_use():
             return await self._begin()
         raise Unauthenticated("That is not the admin key" if key else "This link was used already, or is not right")
+
+    async def _first_use(self) -> bool:
+        """Whether nobody used the link before, here or at another process."""
+        self._link_used = True
+        name = hashlib.sha256(self._link.encode()).hexdigest()
+        return await self._store.take([Window(f"page-link:{name}", 1, LINK_S)]) == 0
 
     async def _begin(self) -> tuple[str, str]:
         cookie, session = secrets.token_urlsafe(32), _Session(secrets.token_urlsafe(24), self._fingerprint())
