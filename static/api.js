@@ -6,9 +6,10 @@ let settings = null; // a word that is another one when other settings hold
 
 /** What the gateway answered instead of doing it. */
 export class ApiError extends Error {
-  constructor(status, error, requestId) {
+  constructor(status, body, requestId) {
+    const error = body?.error;
     super(error?.message ?? `HTTP ${status}`);
-    Object.assign(this, { status, code: error?.code, param: error?.param, requestId });
+    Object.assign(this, { status, body, code: error?.code, param: error?.param, requestId });
   }
 }
 
@@ -22,10 +23,10 @@ export const asOperator = () => (csrf ? { "x-csrf-token": csrf } : {});
 
 const failed = async (response) => {
   const requestId = response.headers.get("x-request-id");
-  let error = null;
-  try { error = (await response.json()).error; } catch { /* not ours: a proxy's page */ }
+  let body = null;
+  try { body = await response.json(); } catch { /* not ours: a proxy's page */ }
   if (response.status === 401 && csrf) { csrf = null; onSignedOut(); }
-  return new ApiError(response.status, error, requestId);
+  return new ApiError(response.status, body, requestId);
 };
 
 /** A request; throws ApiError. `body` goes as JSON; `raw` gives the Response itself. */

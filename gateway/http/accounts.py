@@ -119,7 +119,7 @@ class AccountsApi:
 
     async def _told_or_not(self, pasted: Pasted) -> dict[str, Any]:
         try:
-            enrolled = await self._enrol(pasted, {})
+            enrolled = await self._enrol(pasted, pasted.options)
         except GatewayError as exc:
             return {"name": pasted.name, "error": {"message": exc.message, "code": exc.code, "param": exc.param}}
         return {"name": enrolled.record.name, "message": _message(enrolled), **self._told(enrolled)}

@@ -7,11 +7,13 @@ const WINDOWS = () => ({ "5h": t("5-hour window"), five_hours: t("5-hour window"
 const FORMS = () => t("Taken are: a Cookie header, a cURL command, a cookies.txt, a browser extension's JSON, lines of .env, or the bare values.");
 
 const busy = async (control, work) => {
+  const focused = document.activeElement === control;
   control.disabled = true;
   control.classList.add("busy");
   try { return await work(); } catch (error) { toast(error.message, "bad"); return null; } finally {
     control.disabled = false;
     control.classList.remove("busy");
+    if (focused && document.activeElement === document.body) control.focus(); // what is disabled loses it
   }
 };
 
@@ -26,6 +28,7 @@ const pasteForm = (close, { name, bulk }) => {
   const proxy = h("input", { name: "proxy", placeholder: "http://user:password@host:port", autocomplete: "off" });
   const problem = h("div", { class: "problem", role: "alert" });
   const send = button(name ? t("Replace the cookies") : bulk ? t("Add them all") : t("Add the account"), null, { kind: "primary", type: "submit" });
+  const tell = (accounts) => problem.replaceChildren(h("ul", {}, accounts.map((one) => h("li", {}, `${one.name ?? "?"}: ${one.error?.message ?? one.message}`))));
   const submit = async (event) => {
     event.preventDefault();
     problem.replaceChildren(h("p", { class: "muted" }, t("Signing in with these cookies…")));
@@ -37,15 +40,12 @@ const pasteForm = (close, { name, bulk }) => {
       const answer = name ? await api(`/api/accounts/${encodeURIComponent(name)}`, { method: "PATCH", body: { paste: area.value } })
         : bulk ? await api("/api/cookies", { method: "POST", body })
         : await api("/api/accounts", { method: "POST", body });
-      const failed = (answer.accounts ?? []).filter((one) => one.error);
-      if (failed.length) {
-        problem.replaceChildren(h("ul", {}, answer.accounts.map((one) => h("li", {}, `${one.name ?? "?"}: ${one.error?.message ?? one.message}`))));
-        return;
-      }
+      if (answer.accounts?.some((one) => one.error)) return tell(answer.accounts);
       toast(answer.message ?? (name ? t("{name} has new cookies", { name }) : t("{name} was added", { name: answer.account?.name ?? "" })), "good");
       close(true);
     } catch (error) {
-      problem.replaceChildren(h("p", {}, error.message));
+      if (error.body?.accounts) tell(error.body.accounts);
+      else problem.replaceChildren(h("p", {}, error.message));
     } finally { send.disabled = false; }
   };
   return h("form", { onsubmit: submit },

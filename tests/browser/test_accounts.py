@@ -7,7 +7,7 @@ import json
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from gateway.accounts.health import Health, State
+from gateway.errors import AccountRejected
 from tests.browser.conftest import Live, Watch
 from tests.browser.test_page import go
 
@@ -38,7 +38,7 @@ async def test_cookies_are_replaced_on_the_card_of_a_signed_out_account(signed_i
     await dialog.get_by_role("button", name="Replace the cookies").click()
     await expect(dialog.get_by_role("alert")).not_to_contain_text("Signing in")
     await expect(dialog.get_by_role("alert")).not_to_be_empty()
-    amber.expired = False
+    amber.expired, amber.psidts = False, "sidts-of-a-new-sign-in"
     await dialog.get_by_label("Cookies of gemini.google.com").fill(json.dumps(amber.cookies))
     await dialog.get_by_role("button", name="Replace the cookies").click()
     await expect(dialog).to_be_hidden()
@@ -57,19 +57,26 @@ async def test_a_rotation_renews_the_cookies_and_says_so(signed_in: Page, live: 
 
 
 async def test_of_several_pasted_accounts_the_wrong_one_is_named_and_the_others_are_taken(
-    signed_in: Page, live: Live
+    signed_in: Page, live: Live, watch: Watch
 ) -> None:
+    watch.expected.add("/api/cookies")
+
     def pasted(name: str, psid: str) -> dict[str, str]:
         return {"name": name, "SECURE_1PSID": psid, "SECURE_1PSIDTS": live.spare.psidts, "proxy": live.proxy}
 
     await go(signed_in, "Accounts")
     await signed_in.get_by_role("button", name="Paste several").click()
     dialog = signed_in.get_by_role("dialog")
-    wanted = [pasted("cedar", live.spare.psid), pasted("fake", "g.a000-nobody-knows-this-one")]
-    await dialog.get_by_label("Cookies of gemini.google.com").fill(json.dumps(wanted))
-    await dialog.get_by_role("button", name="Add them all").click()
+    area, send = dialog.get_by_label("Cookies of gemini.google.com"), dialog.get_by_role("button", name="Add them all")
     problem = dialog.get_by_role("alert")
+    await area.fill(json.dumps([pasted("cedar", live.spare.psid), pasted("fake", "g.a000-cut-off…")]))
+    await send.click()
+    await expect(problem).to_contain_text("fake: __Secure-1PSID is truncated")
+    await area.fill(json.dumps([pasted("fake", "g.a000-nobody-1"), pasted("fake2", "g.a000-nobody-2")]))
+    await send.click()
     await expect(problem.get_by_role("listitem")).to_have_count(2)
+    await area.fill(json.dumps([pasted("cedar", live.spare.psid), pasted("fake", "g.a000-nobody-knows-this-one")]))
+    await send.click()
     await expect(problem.get_by_role("listitem").nth(0)).to_contain_text("cedar was added")
     wrong = await problem.get_by_role("listitem").nth(1).inner_text()
     assert wrong.startswith("fake: ") and "nobody-knows" not in wrong
@@ -125,7 +132,7 @@ async def test_an_account_with_markup_in_its_words_is_shown_as_text(signed_in: P
     markup = "<img src=x onerror=alert(1)>"
     account = live.gateway.pool.find("amber")
     assert account is not None
-    live.gateway.pool.set(account, Health(State.EXPIRED, markup))
+    live.gateway.pool.blame(account, AccountRejected(markup))
     await expect(signed_in.locator(".need")).to_contain_text(markup)
     card = await card_of(signed_in, "amber")
     await expect(card).to_contain_text(markup)
