@@ -27,6 +27,8 @@ FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backgroun
 # A view, what is there when it has come, and what it follows.
 VIEWS = (("overview", ".chip", "overview"), ("accounts", ".account", "accounts"), ("logs", ".line", "log"))
 _PIECES = ["Hello ", 0.2, "and good ", 0.2, "morning."]
+_BYTES = """[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+  .reduce((sum, entry) => sum + entry.transferSize, 0)"""
 # Counts what a person would see as a stutter: tasks over 50 ms and the gaps between frames.
 _WATCH = """() => {
   const seen = window.seen = {tasks: [], gaps: [], last: null};
@@ -82,10 +84,25 @@ async def measure() -> list[str]:
             await asyncio.sleep(SETTLED_S)
             async with _browser() as browser:
                 lines.append(f"| a blank page | {(await _looked_at(browser, 'about:blank', 'body')).cells()} | |")
+                paint = await _first_paint(browser, f"{gateway.ready['url']}/")
                 looks = [await _looked_at(browser, f"{gateway.ready['url']}/#/{name}", there) for name, there, _ in VIEWS]
             for (view, _, topic), look in zip(VIEWS, looks, strict=True):
                 lines.append(f"| {view} | {look.cells()} | {await _server_share(gateway, topic):+.2%} |")
-    return lines
+    return [*lines, "", paint]
+
+
+async def _first_paint(browser: Browser, url: str) -> str:
+    """What a first visit takes, in words: the median of several, each with an empty cache."""
+    paints, sizes = [], []
+    for _ in range(ROUNDS):
+        page = await browser.new_page()
+        await page.goto(url)
+        await page.locator(".chart").first.wait_for()
+        paints.append(await page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+        sizes.append(await page.evaluate(_BYTES))
+        await page.context.close()
+    paint, size = statistics.median(paints), max(sizes) / 1000
+    return f"First visit: first contentful paint after {paint:.0f} ms, {size:.0f} kB in all."
 
 
 def _settings() -> Mapping[str, object]:
