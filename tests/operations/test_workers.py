@@ -113,7 +113,7 @@ async def test_the_link_on_the_console_opens_the_page_of_every_worker_once_and_e
     async with two(admin={"key": "adm-of-workers"}) as process:
         await process.says("admin page: ")
         (page,) = [line.partition("admin page: ")[2] for line in process.said if "admin page: " in line]
-        token = page.partition("#token=")[2]
+        token = page.strip().partition("#token=")[2]
         seen, statuses = set(), []
         for _ in range(20):  # each on a connection of its own, so that both workers get some
             async with aiohttp.ClientSession(process.url, headers={"Authorization": "Bearer adm-of-workers"}) as http:
