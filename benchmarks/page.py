@@ -121,7 +121,7 @@ def _settings() -> Mapping[str, object]:
 @asynccontextmanager
 async def _load(gateway: Child) -> AsyncIterator[None]:
     """PER_SECOND requests a second, whether or not those before have ended."""
-    async with aiohttp.ClientSession(headers=HEADERS, connector=aiohttp.TCPConnector(limit=0)) as http:
+    async with aiohttp.ClientSession(headers=HEADERS, connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=2)) as http:
 
         async def one() -> None:
             async with http.post(gateway.ready["url"] + "/v1/chat/completions", json=BODY) as response:

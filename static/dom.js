@@ -91,19 +91,6 @@ export const dialog = (title, make, { wide } = {}) =>
     shown.showModal();
   });
 
-/** Hand over what comes in lists, at most `most` of it in one frame: a long list does not make the page stutter. */
-export const inFrames = (handle, most) => {
-  let waiting = [];
-  const next = () => {
-    handle(waiting.splice(0, most));
-    if (waiting.length) requestAnimationFrame(next);
-  };
-  return (some) => {
-    if (!waiting.length && some.length) requestAnimationFrame(next);
-    waiting = [...waiting, ...some];
-  };
-};
-
 /** Copy text, and say so. */
 export const copy = async (text, said) => {
   try {

@@ -7,7 +7,7 @@ const ZH = {
   "Before and after": "前后对比", "before": "之前", "after": "之后", "upscaled here": "由网关放大", "native": "原生尺寸", "Download": "下载", "Change it": "修改它",
   "as the model likes": "由模型决定", "A red fox in the snow, morning light": "雪中的红狐，晨光", "Generate": "生成", "Stop": "停止",
   "Pictures take a while…": "图片需要一点时间……", "{time} in all": "共 {time}", "stopped": "已停止", "What to make, or what to change": "要画什么，或要改什么",
-  "The newest {n} are shown; the filters find the others.": "只显示最新的 {n} 条；其余可用筛选找到。", "Other settings hold now.": "新的设置已生效。", "No account can serve a call now.": "目前没有账号可以服务。", "and {n} more": "以及另外 {n} 个",
+  "Show more": "显示更多", "Other settings hold now.": "新的设置已生效。", "No account can serve a call now.": "目前没有账号可以服务。", "and {n} more": "以及另外 {n} 个",
   "This page shows worker {number} of {of}: requests, log and keys' use are those that it served. /metrics has all of them together.": "本页显示 {of} 个进程中的第 {number} 个：请求、日志和密钥用量只含它所处理的部分。/metrics 含全部进程之和。",
   "Model": "模型", "Size": "尺寸", "How many": "数量", "Drop or paste reference pictures here to change them.": "把参考图拖到或粘贴到这里即可修改。",
   "Reference pictures": "参考图", "Show as code": "显示代码", "Thoughts": "思考过程", "Answer": "回答", "first word after {time}": "首字 {time}",

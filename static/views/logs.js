@@ -1,10 +1,10 @@
 // The last few hundred requests, live, with filters.
-import { h, button, inFrames } from "../dom.js";
+import { h, button } from "../dom.js";
 import { follow } from "../api.js";
 import { t, number, duration, clock, errorWord } from "../words.js";
 
-// Kept to be found, shown at once, and put up in one frame: a busy gateway brings dozens a second.
-const MOST = 500, SHOWN = 100, PER_FRAME = 10;
+// Kept to be found; shown at first, and more by each step: a busy gateway brings dozens a second, a screen has room for two.
+const MOST = 500, SHOWN = 30, STEP = 100;
 const OUTCOMES = () => ({ "": t("every outcome"), ok: t("went well"), bad: t("went wrong"), caller: t("the caller's fault (4xx)"), ours: t("ours or Google's (5xx)"), left: t("the caller left") });
 const fits = {
   "": () => true, ok: (line) => !line.error, bad: (line) => !!line.error,
@@ -36,7 +36,8 @@ export default (root) => {
   let waiting = [];
   const list = h("div", { class: "card lines", role: "log", "aria-live": "off", "aria-label": t("Logs") });
   const empty = h("p", { class: "empty" }, t("No request yet."));
-  const more = h("p", { class: "empty", hidden: true }, t("The newest {n} are shown; the filters find the others.", { n: SHOWN }));
+  let most = SHOWN;
+  const more = button(t("Show more"), () => { most += STEP; sift(); });
   const count = h("p", { class: "muted" });
   const select = (name, options) => {
     const made = h("select", { "aria-label": name, onchange: () => { chosen[made.dataset.of] = made.value; sift(); } }, Object.entries(options).map(([value, label]) => h("option", { value }, label)));
@@ -58,10 +59,10 @@ export default (root) => {
     const fitting = [...lines.values()].filter(matches).length;
     count.textContent = t("{shown} of {all} requests", { shown: number(fitting), all: number(lines.size) });
     empty.hidden = fitting > 0;
-    more.hidden = fitting <= SHOWN;
+    more.hidden = fitting <= most;
   };
-  const trim = (kept, most, gone) => {
-    for (const [id, value] of kept) { if (kept.size <= most) break; kept.delete(id); gone?.(value); }
+  const trim = (kept, size, gone) => {
+    for (const [id, value] of kept) { if (kept.size <= size) break; kept.delete(id); gone?.(value); }
   };
   const show = (some) => {
     const fresh = document.createDocumentFragment();
@@ -71,15 +72,15 @@ export default (root) => {
       fresh.prepend(element);
     }
     list.prepend(fresh);
-    trim(rows, SHOWN, (element) => element.remove());
+    trim(rows, most, (element) => element.remove());
   };
   const sift = () => {
     rows.clear();
     list.replaceChildren();
-    show([...lines.values()].filter(matches).slice(-SHOWN));
+    show([...lines.values()].filter(matches).slice(-most));
     tell();
   };
-  const put = (some) => {
+  const take = (some) => {
     const fresh = some.filter((line) => !lines.has(line.id));
     for (const line of fresh) {
       lines.set(line.id, line);
@@ -87,10 +88,9 @@ export default (root) => {
       learn(key, line.key);
     }
     trim(lines, MOST);
-    show(fresh.filter(matches));
+    show(fresh.filter(matches).slice(-most));
     tell();
   };
-  const take = inFrames(put, PER_FRAME);
   const pause = button(t("Pause"), () => {
     live = !live;
     pause.querySelector("span").textContent = live ? t("Pause") : t("Go on");
