@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from benchmarks import chain, cost, edits, memory, star, translation
+from benchmarks import chain, cost, edits, memory, page, star, translation
 
-MEASURES = {"cost": cost, "chain": chain, "translation": translation, "memory": memory, "edits": edits, "star": star}
+MEASURES = {
+    "cost": cost, "chain": chain, "translation": translation, "memory": memory, "edits": edits, "page": page, "star": star,
+}
 
 
 def main(names: list[str]) -> int:

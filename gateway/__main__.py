@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable
@@ -19,8 +20,19 @@ from gateway.app import Running, running
 from gateway.demo import demo_settings
 from gateway.first_keys import state_dir, with_keys
 from gateway.http.boundary import request_id
+from gateway.http.session import new_link
 from gateway.logs import log_to_stderr, secrets_in
-from gateway.serving import EXIT_CONFIG, LISTEN_FD, ignore_reload, inherited_sockets, run_loop, until_told, watched
+from gateway.serving import (
+    EXIT_CONFIG,
+    LISTEN_FD,
+    PAGE_LINK,
+    WORKER,
+    ignore_reload,
+    inherited_sockets,
+    run_loop,
+    until_told,
+    watched,
+)
 from gateway.upstream.gemini_web import GeminiWeb
 from gateway.workers import open_sockets, supervise
 
@@ -111,7 +123,10 @@ def _serve(options: argparse.Namespace) -> int:
     @asynccontextmanager
     async def start() -> AsyncIterator[Running]:
         sockets = inherited_sockets(os.environ)
-        async with running(loaded.settings, loaded.root, source=read_again, sockets=sockets) as gateway:
+        worker, link = int(os.environ.get(WORKER, "0")), os.environ.get(PAGE_LINK)
+        async with running(
+            loaded.settings, loaded.root, source=read_again, sockets=sockets, worker=worker, link=link
+        ) as gateway:
             redactor.learn(secrets_in(gateway.settings))
             if LISTEN_FD not in os.environ:
                 _introduce(gateway.url, gateway.new_keys, loaded, gateway.page)
@@ -121,16 +136,17 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _supervise(options: argparse.Namespace, loaded: Loaded) -> int:
-    settings = loaded.settings
-    sockets = open_sockets(settings.server)
-    folder = state_dir(loaded.root / settings.state.dir)
-    _, new_keys = with_keys(settings, folder)  # once, before the workers look for them
+    sockets = open_sockets(loaded.settings.server)
+    folder = state_dir(loaded.root / loaded.settings.state.dir)
+    settings, new_keys = with_keys(loaded.settings, folder)  # once, before the workers look for them
     host, port = sockets[0].getsockname()[:2]
-    _introduce(f"http://{host}:{port} ({len(sockets)} workers)", new_keys, loaded, f"http://{host}:{port}/")
+    link = new_link(time.time())
+    page = f"http://{host}:{port}/" + (f"#token={link}" if settings.admin.key else "")
+    _introduce(f"http://{host}:{port} ({len(sockets)} workers)", new_keys, loaded, page)
     arguments = ["serve", "--port", str(port)]
     if options.config is not None:
         arguments += ["--config", str(options.config)]
-    return supervise(arguments, sockets, folder / "metrics")
+    return supervise(arguments, sockets, folder / "metrics", link=link)
 
 
 def _introduce(url: str, new_keys: dict[str, str], loaded: Loaded, page: str) -> None:

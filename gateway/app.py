@@ -81,7 +81,15 @@ class Running:
     `boundary` are those in front now."""
 
     def __init__(
-        self, settings: Settings, root: Path, store: StateStore, seams: Seams, source: Callable[[], Settings] | None
+        self,
+        settings: Settings,
+        root: Path,
+        store: StateStore,
+        seams: Seams,
+        source: Callable[[], Settings] | None,
+        *,
+        worker: int = 0,
+        link: str | None = None,
     ) -> None:
         self.state_dir = state_dir(root / settings.state.dir)
         self.settings, self.new_keys = with_keys(settings, self.state_dir)
@@ -89,7 +97,8 @@ class Running:
         self._root = root
         self._store = store
         self._files = FileStore(self.state_dir / "files", _MOST_FILE_BYTES)
-        self.sessions = Sessions(store)
+        self.sessions = Sessions(store, link=link)
+        self._worker = worker
         self._journal = Journal()
         self._originals = Originals()
         self._keys = book_of(store, self.settings.state.url, self.state_dir)
@@ -194,7 +203,9 @@ class Running:
     async def _assemble(self, settings: Settings) -> Assembly:
         seams = self._seams
         loaded = plugin_loader.load(settings, self._root) if seams.plugins is None else list(seams.plugins)
-        console = Console(settings, self.sessions, loaded, journal=self._journal, originals=self._originals)
+        console = Console(
+            settings, self.sessions, loaded, journal=self._journal, originals=self._originals, worker=self._worker
+        )
         own = plugin_loader.from_instances([("page", console)])
         hooks = plugin_loader.bind([*own, *loaded], settings.gateway.hook_timeout_s)
         dialects, routes = registered(hooks)
@@ -285,14 +296,17 @@ async def running(
     simulated: bool = False,
     source: Callable[[], Settings] | None = None,
     sockets: Sequence[socket.socket] = (),
+    worker: int = 0,
+    link: str | None = None,
 ) -> AsyncIterator[Running]:
     """Serve `settings` (relative paths are relative to `root`); leaving the context drains. `source` reads the settings
-    again for a reload; `sockets` listen already. The others are the seams of tests and of the demo: another upstream,
+    again for a reload; `sockets` listen already; one of several processes knows its number, from 1, as `worker`, and
+    their common one-time `link` to the page. The others are the seams of tests and of the demo: another upstream,
     plugins that exist already, another state store."""
     async with AsyncExitStack() as stack:
         stack.push_async_callback(settle)
         store = state or state_store(settings)
-        gateway = Running(settings, root, store, Seams(upstream, plugins, simulated), source)
+        gateway = Running(settings, root, store, Seams(upstream, plugins, simulated), source, worker=worker, link=link)
         await store.open()
         stack.push_async_callback(store.close)
         trimming = spawn(trim_for_ever(), "give memory back", endless=True)

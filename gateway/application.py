@@ -14,7 +14,7 @@ from gateway import openapi
 from gateway.backend import Backend
 from gateway.calls import Calls
 from gateway.console.console import Console
-from gateway.console.pages import Pages
+from gateway.console.pages import Pages, installed_renderer
 from gateway.hooks import Hooks
 from gateway.http.accounts import AccountsApi
 from gateway.http.admin import Admin
@@ -76,7 +76,9 @@ def application(parts: Parts) -> tuple[web.Application, Boundary]:
         parts.backend.pool, parts.backend.keeper, parts.backend.enrolment, server, authorise=admin.authorise
     )
     plain = [*_plain(parts, admin, boundary), *_files(parts, handlers)]
-    pages = Pages(lambda: openapi.document(parts.dialects, _described(plain), describe_accounts()))
+    pages = Pages(
+        lambda: openapi.document(parts.dialects, _described(plain), describe_accounts()), renderer=installed_renderer()
+    )
     app = web.Application(middlewares=[boundary.middleware])
     app.on_response_prepare.append(boundary.dress)
     app.on_response_prepare.append(pages.dress)

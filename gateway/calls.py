@@ -114,6 +114,8 @@ class Calls:
             yield TextDelta(refusal.message)
             yield Finished(FinishReason.REFUSED, meter.usage())
             return
+        finally:
+            call.usage = meter.usage() if meter.counted else None
         if end is None:
             raise PluginFailed("a plugin ended the answer without its end", hint="no Finished came through the chain")
         if images:
@@ -205,6 +207,11 @@ class _Meter:
             self.ended = True
             out.append(Finished(cutter.reason, self.usage(), cutter.word))
         return out
+
+    @property
+    def counted(self) -> bool:
+        """Whether any of the answer came through."""
+        return self._output + self._thoughts > 0
 
     def usage(self) -> Usage:
         return Usage(self._prompt, tokens.rounded(self._output), tokens.rounded(self._thoughts))

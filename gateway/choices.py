@@ -36,6 +36,8 @@ async def several(run: Generate, call: Call) -> AsyncGenerator[Event, None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for one in calls:
+            call.usage = _sum(call.usage or Usage(), one.usage) if one.usage else call.usage
 
 
 async def _feed(run: Generate, call: Call, index: int, queue: asyncio.Queue[_Item]) -> None:

@@ -195,7 +195,8 @@ class Call:
     own under `extras[NAME]`, and put headers for the caller into `reply_headers` before the first content.
 
     `pictures` of None is a call that does not ask for any. `picture_delivery` says how those that come go out (None: as
-    the settings say). `warnings` are for the caller, in words; `spent` are the seconds of each stage of a picture call."""
+    the settings say). `warnings` are for the caller, in words; `spent` are the seconds of each stage of a picture call,
+    `usage` what came of an answer, be it cut short, once it has ended."""
 
     id: str
     created: int
@@ -229,6 +230,7 @@ class Call:
     reply_headers: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     spent: dict[str, float] = field(default_factory=dict)
+    usage: Usage | None = None
     extras: dict[str, Any] = field(default_factory=dict)
 
 

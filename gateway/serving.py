@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 EXIT_CONFIG = 2
 _LOOK_EVERY_S = 2.0
 _FIRST_SYSTEMD_FD = 3
-LISTEN_FD = "GATEWAY_LISTEN_FD"
+# What the supervisor of several processes tells each of them: its socket, its number (from 1), the page's one-time link.
+LISTEN_FD, WORKER, PAGE_LINK = "GATEWAY_LISTEN_FD", "GATEWAY_WORKER", "GATEWAY_PAGE_LINK"
 
 
 def run_loop(work: Coroutine[Any, Any, int]) -> int:

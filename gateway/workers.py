@@ -20,7 +20,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from config.loader import ConfigError
 from config.settings import Server
-from gateway.serving import LISTEN_FD, ignore_reload, run_loop
+from gateway.serving import LISTEN_FD, PAGE_LINK, WORKER, ignore_reload, run_loop
 
 log = logging.getLogger(__name__)
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own name for it
@@ -41,9 +41,12 @@ class Worker:
 class Supervisor:
     """Keeps one process of `command` running for each of `sockets`."""
 
-    def __init__(self, command: Sequence[str], sockets: Sequence[socket.socket], metrics_dir: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], sockets: Sequence[socket.socket], metrics_dir: Path, *, link: str
+    ) -> None:
         self._command = list(command)
-        self._workers = [Worker(number, listening) for number, listening in enumerate(sockets)]
+        self._link = link
+        self._workers = [Worker(number, listening) for number, listening in enumerate(sockets, 1)]
         self._metrics_dir = metrics_dir
         self._stopping = False
 
@@ -85,7 +88,8 @@ class Supervisor:
 
     async def _run(self, worker: Worker) -> int:
         fd = worker.listening.fileno()
-        environ = {**os.environ, LISTEN_FD: str(fd), METRICS_DIR: str(self._metrics_dir)}
+        own = {LISTEN_FD: str(fd), WORKER: str(worker.number), PAGE_LINK: self._link}
+        environ = {**os.environ, **own, METRICS_DIR: str(self._metrics_dir)}
         # A session of its own: Ctrl-C in a terminal reaches the supervisor alone, and the workers through it, once. The
         # pipe to its stdin ends with the supervisor, however that ends.
         worker.process = await asyncio.create_subprocess_exec(
@@ -130,6 +134,7 @@ def open_sockets(server: Server) -> list[socket.socket]:
     return opened
 
 
-def supervise(arguments: Sequence[str], sockets: Sequence[socket.socket], metrics_dir: Path) -> int:
-    """Run `python -m gateway ARGUMENTS` once for each of `sockets`. Returns the exit status."""
-    return run_loop(Supervisor([sys.executable, "-m", "gateway", *arguments], sockets, metrics_dir).run())
+def supervise(arguments: Sequence[str], sockets: Sequence[socket.socket], metrics_dir: Path, *, link: str) -> int:
+    """Run `python -m gateway ARGUMENTS` once for each of `sockets`; `link` opens the admin page of all of them. Returns the
+    exit status."""
+    return run_loop(Supervisor([sys.executable, "-m", "gateway", *arguments], sockets, metrics_dir, link=link).run())

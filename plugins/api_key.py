@@ -24,6 +24,8 @@ from gateway.state.store import StateAway
 
 # Dialects whose callers may put their key into the query.
 _GEMINI = ("gemini", "gemini_predict")
+# Where the clients of a dialect put their key; the others send `Authorization: Bearer`.
+_HEADERS = {"anthropic": "x-api-key"} | dict.fromkeys(_GEMINI, "x-goog-api-key")
 _MOST_FAILURES, _FAILURE_SPAN_S, _MOST_PEERS = 30, 60.0, 10_000
 
 
@@ -86,14 +88,16 @@ class Plugin:
     async def authenticate(self, head: RequestHead) -> Principal | None:
         if not self._known and await self._none_made():
             return None
-        found = [await self._find(credential) for credential in _credentials(head)]
+        credentials = dict(_credentials(head))
+        found = [await self._find(credential) for credential in credentials.values()]
         # Several credentials must all be the same key: a good one does not excuse a bad one.
         if found and found[0] is not None and all(principal == found[0] for principal in found):
             return found[0]
         if found:
             self._count_failure(head.peer)
-            raise Unauthenticated("The API key is not known here")
-        raise Unauthenticated("An API key is needed: send it as `Authorization: Bearer`")
+            raise Unauthenticated(f"The API key in `{'`, `'.join(credentials)}` is not known here")
+        place = _HEADERS.get(head.dialect, "Authorization: Bearer")
+        raise Unauthenticated(f"An API key is needed: send it as `{place}`")
 
     async def _none_made(self) -> bool:
         if self._made is None:
@@ -128,15 +132,16 @@ class Plugin:
         failures.append(now)
 
 
-def _credentials(head: RequestHead) -> Iterator[str]:
+def _credentials(head: RequestHead) -> Iterator[tuple[str, str]]:
+    """(where it came, the key) of each."""
     if (authorization := head.headers.get("Authorization")) is not None:
         scheme, _, credential = authorization.partition(" ")
-        yield credential.strip() if scheme.lower() == "bearer" else ""
+        yield "Authorization: Bearer", credential.strip() if scheme.lower() == "bearer" else ""
     for name in ("x-api-key", "x-goog-api-key"):
         if (credential := head.headers.get(name, "")) or name in head.headers:
-            yield credential
+            yield name, credential
     if head.dialect in _GEMINI and "key" in head.query:
-        yield head.query["key"]
+        yield "?key=", head.query["key"]
 
 
 T = TypeVar("T")

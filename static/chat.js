@@ -67,7 +67,7 @@ const ask = async (body, shown, signal) => {
     run.requestId = response.headers.get("x-request-id");
     run.model = response.headers.get("x-gateway-model");
     for await (const event of events(response)) {
-      if (event.error) throw new ApiError(200, event.error, run.requestId);
+      if (event.error) throw new ApiError(200, event, run.requestId);
       run.model = event.model ?? run.model;
       run.usage = event.usage ?? run.usage;
       const delta = event.choices?.[0]?.delta;

@@ -1,6 +1,6 @@
 // The frame around the views: sign-in, navigation, theme and language. Each view is a module that is fetched when first seen.
 import { h, s, icon, button, field, toast, remembered, labels } from "./dom.js";
-import { session, signIn, signOut, whenSignedOut, ApiError } from "./api.js";
+import { session, signIn, signOut, whenSignedOut, whenChanged, ApiError } from "./api.js";
 import { t, language, setLanguage } from "./words.js";
 
 const VIEWS = ["overview", "accounts", "playground", "keys", "plugins", "logs"];
@@ -38,12 +38,14 @@ const themeButton = () => {
 
 const languageButton = () => {
   const next = language() === "zh" ? "en" : "zh";
-  const made = button(next === "zh" ? "中文" : "English", () => {
+  // Letters that every font has, also where there is none for Chinese.
+  const made = button(next === "zh" ? "ZH" : "EN", () => {
     setLanguage(next);
     frame();
     document.querySelector(".language")?.focus();
-  }, { kind: "quiet language", title: t("Language") });
-  made.setAttribute("lang", next === "zh" ? "zh-CN" : "en");
+  }, { kind: "quiet language", title: next === "zh" ? "中文" : "English" });
+  made.setAttribute("aria-label", next === "zh" ? "ZH, Chinese" : "EN, English");
+  made.setAttribute("lang", "en");
   return made;
 };
 
@@ -129,6 +131,7 @@ const start = async () => {
   labels.close = () => t("Close");
   applyTheme(remembered.get("theme", "auto"));
   whenSignedOut(() => { if (who?.signed_in) { who = { signed_in: false }; toast(t("The session is over: sign in again.")); frame(); } });
+  whenChanged(() => { toast(t("Other settings hold now.")); if (current() !== "playground") show(); });
   const token = /^#token=([\w-]+)$/.exec(location.hash)?.[1];
   if (token) history.replaceState(null, "", "/");
   try {

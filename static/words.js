@@ -7,6 +7,8 @@ const ZH = {
   "Before and after": "前后对比", "before": "之前", "after": "之后", "upscaled here": "由网关放大", "native": "原生尺寸", "Download": "下载", "Change it": "修改它",
   "as the model likes": "由模型决定", "A red fox in the snow, morning light": "雪中的红狐，晨光", "Generate": "生成", "Stop": "停止",
   "Pictures take a while…": "图片需要一点时间……", "{time} in all": "共 {time}", "stopped": "已停止", "What to make, or what to change": "要画什么，或要改什么",
+  "Show more": "显示更多", "Other settings hold now.": "新的设置已生效。", "No account can serve a call now.": "目前没有账号可以服务。", "and {n} more": "以及另外 {n} 个",
+  "This page shows worker {number} of {of}: requests, log and keys' use are those that it served. /metrics has all of them together.": "本页显示 {of} 个进程中的第 {number} 个：请求、日志和密钥用量只含它所处理的部分。/metrics 含全部进程之和。",
   "Model": "模型", "Size": "尺寸", "How many": "数量", "Drop or paste reference pictures here to change them.": "把参考图拖到或粘贴到这里即可修改。",
   "Reference pictures": "参考图", "Show as code": "显示代码", "Thoughts": "思考过程", "Answer": "回答", "first word after {time}": "首字 {time}",
   "{in} tokens in, {out} out": "输入 {in} 个词元，输出 {out} 个", "You": "你", "Conversation": "对话", "off": "关", "low": "低", "medium": "中", "high": "高",
@@ -14,7 +16,7 @@ const ZH = {
   "Message": "消息", "Send": "发送", "Each message goes through the whole gateway, like that of any client, in your name.": "每条消息都像任何客户端的请求一样经过整个网关，以你的身份发出。",
   "Attach files": "添加附件", "Thinking": "思考", "New chat": "新对话", "Instructions": "指令", "System instruction": "系统指令", "Overview": "概览", "Accounts": "账号",
   "Playground": "试用", "API keys": "API 密钥", "Plugins and settings": "插件与设置", "Logs": "日志", "Theme: as the system": "主题：跟随系统", "Theme: light": "主题：浅色",
-  "Theme: dark": "主题：深色", "Language": "语言", "To the content": "跳到内容", "Views": "页面", "API reference": "API 文档", "Sign out": "退出登录",
+  "Theme: dark": "主题：深色", "To the content": "跳到内容", "Views": "页面", "API reference": "API 文档", "Sign out": "退出登录",
   "This could not be loaded:": "无法加载：", "Sign in": "登录", "Admin key": "管理密钥",
   "It stands in gateway.toml under [admin], or the console showed it at the first start. The console also shows a link that opens this page once without it.": "它在 gateway.toml 的 [admin] 中，或在首次启动时由控制台显示。控制台还会显示一个链接，可不用密钥打开本页一次。",
   "The gateway does not answer.": "网关没有响应。", "That is not the admin key.": "管理密钥不正确。", "Too many attempts. Wait a minute.": "尝试次数过多，请稍等一分钟。",
@@ -70,8 +72,15 @@ export const setLanguage = (next) => { current = next; remembered.set("language"
 export const t = (text, values = {}) => ((current === "zh" && ZH[text]) || text).replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 
 const locale = () => (current === "zh" ? "zh-CN" : "en");
+// Making a formatter takes longer than a hundred uses of it.
+const made = (make) => {
+  const kept = {};
+  return () => (kept[locale()] ??= make(locale()));
+};
+const numbers = made((name) => new Intl.NumberFormat(name));
+const clocks = made((name) => new Intl.DateTimeFormat(name, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }));
 /** 12345 -> 12,345. */
-export const number = (value) => new Intl.NumberFormat(locale()).format(value);
+export const number = (value) => numbers().format(value);
 /** Seconds of waiting. */
 export const seconds = (value) => duration(value);
 /** A short time in the unit that fits: 12 ms, 1.24 s. */
@@ -90,7 +99,7 @@ export const span = (value) => {
 /** How long ago, for seconds since 1970. */
 export const ago = (at) => { const past = Date.now() / 1000 - at; return past < 5 ? t("just now") : t("{time} ago", { time: past < 120 ? span(past) : span(past - (past % 60)) }); };
 /** The time of day, for seconds since 1970. */
-export const clock = (at) => new Date(at * 1000).toLocaleTimeString(locale(), { hour12: false });
+export const clock = (at) => clocks().format(at * 1000);
 
 /** An account's state in words. */
 export const stateWord = (state) => ({ ready: t("ready"), cooling: t("cooling down"), expired: t("cookies expired"), rejected: t("refused by Google"), starting: t("signing in"), disabled: t("paused") }[state] ?? state);

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from config.settings import Settings
 from gateway.logs import CleanFormatter, Redactor, StormFilter, secrets_in
+from gateway.testing import make_client
 
 PSID = "g.a000vwjYZ0-Ab_cdEfGhIjKlMnOpQrStUvWxYz0123456789.x"
 SUSPECT = [
@@ -92,3 +93,10 @@ raise RuntimeError("lost " + cookie)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50)
     assert done.returncode == 1
     assert "RuntimeError: lost ***" in done.stderr
+
+
+async def test_an_account_that_becomes_ready_is_told_without_loose_ends(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "gateway.accounts.pool"):
+        async with make_client() as client:
+            await client.chat("hi")
+    assert "account a: starting -> ready" in caplog.messages

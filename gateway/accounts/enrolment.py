@@ -19,7 +19,7 @@ from gateway.accounts.rotation import History
 from gateway.errors import AccountExpired, AccountRejected, CookiesRefused, GatewayError, InvalidRequest, NotFound
 from gateway.upstream.protocol import Allowance, Cookies, Profile, Rotation, Upstream, UpstreamAccount
 
-OPTIONS = ("proxy", "language", "max_concurrency", "enabled")
+OPTIONS = intake.OPTIONS
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -44,12 +44,17 @@ _BARE_PSID, _BARE_PSIDTS = re.compile(r"g\.a[\w.-]+"), re.compile(r"sidts-[\w.-]
 _CUT = ("…", "...", "%E2%80%A6")
 
 
+# Settings of an account that may stand beside its cookies.
+OPTIONS = ("proxy", "language", "max_concurrency", "enabled")
+
+
 @dataclass(frozen=True, slots=True)
 class Pasted:
-    """One account as pasted. `name` is None where the paste has none."""
+    """One account as pasted. `name` is None where the paste has none; `options` are those of OPTIONS that stand there."""
 
     cookies: Cookies
     name: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def from_text(text: str) -> list[Pasted]:
@@ -71,7 +76,20 @@ def from_json(value: Any) -> list[Pasted]:
         return _from_object(value)
     if _is_export(value):
         return [_from_export(value)]
-    return [pasted for item in _objects(value) for pasted in _from_object(item)]
+    objects = _objects(value)
+    if len(objects) == 1:
+        return _from_object(objects[0])
+    return [pasted for number, item in enumerate(objects, 1) for pasted in _told_apart(number, item)]
+
+
+def _told_apart(number: int, item: Mapping[Any, Any]) -> list[Pasted]:
+    """The accounts of one of several objects; a mistake in it says which one it is."""
+    try:
+        return _from_object(item)
+    except InvalidRequest as exc:
+        name = item.get("name")
+        which = name if isinstance(name, str) and _NAME.fullmatch(name) else f"account {number}"
+        raise type(exc)(f"{which}: {exc.message}", param=exc.param) from None
 
 
 def _from_object(table: Mapping[Any, Any]) -> list[Pasted]:
@@ -85,6 +103,9 @@ def _from_object(table: Mapping[Any, Any]) -> list[Pasted]:
             found = [_from_table(nested)]
         case _:
             found = [_from_table(table)]
+    options = {name: table[name] for name in OPTIONS if name in table}
+    if options:
+        found = [replace(pasted, options={**options, **pasted.options}) for pasted in found]
     name = table.get("name")
     return [_named(found[0], name)] if len(found) == 1 else found
 
@@ -249,7 +270,7 @@ def diagnosis(cookies: Cookies, known: Mapping[str, Cookies]) -> CookiesRefused:
 def _named(pasted: Pasted, name: Any) -> Pasted:
     if name is None or name == "":
         return pasted
-    return Pasted(pasted.cookies, check_name(name))
+    return replace(pasted, name=check_name(name))
 
 
 def check_name(name: Any) -> str:

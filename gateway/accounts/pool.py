@@ -217,7 +217,7 @@ class Pool:
             if account.egress.blocked_until <= now and any(account.health.serves(o.id, now) for o in account.offers):
                 return None
         # Anybody may ask: no names.
-        return "; ".join(sorted({f"{view.state}: {view.reason}" for view in self.views()}))
+        return "; ".join(sorted({f"{view.state}: {view.reason or 'its models are cooling down'}" for view in self.views()}))
 
     def _all_offers(self) -> Iterator[Offer]:
         return (offer for account in self._accounts for offer in account.offers)
@@ -293,5 +293,6 @@ class Pool:
         """Let the account be in this state, and tell who wants to know."""
         before, account.health = account.health, health
         if before.state is not health.state:
-            log.info("account %s: %s -> %s %s", account.name, before.state, health.state, health.reason)
+            why = f" ({health.reason})" if health.reason else ""
+            log.info("account %s: %s -> %s%s", account.name, before.state, health.state, why)
             self._changed(AccountChange(account.name, str(before.state), str(health.state), health.reason))

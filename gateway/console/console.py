@@ -5,10 +5,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
-import orjson
 from aiohttp import web
 
 from config.settings import Settings
@@ -20,6 +18,7 @@ from gateway.console.originals import Originals
 from gateway.errors import InvalidRequest, NotFound
 from gateway.hooks import Hooks
 from gateway.hookspecs import Services, hookimpl
+from gateway.http import plain
 from gateway.http.admin import Admin
 from gateway.http.boundary import Boundary
 from gateway.http.session import Sessions
@@ -43,12 +42,14 @@ class Console:
         *,
         journal: Journal,
         originals: Originals,
+        worker: int,
     ) -> None:
         self._settings = settings
         self._sessions = sessions
         self._loaded = loaded
         self._journal = journal
         self._originals = originals
+        self._worker = worker
         self._services: Services | None = None
         self._why_not: Callable[[], str | None] = lambda: None
         self._hooks: Hooks | None = None
@@ -92,12 +93,13 @@ class Console:
         live = Live(
             {
                 "overview": Topic("overview", self.overview),
-                "accounts": Topic("accounts", lambda: [asdict(view) for view in services.accounts()], ticks=2),
+                "accounts": Topic("accounts", services.accounts, ticks=2),
                 "plugins": Topic("plugins", self._plugins, ticks=2),
             },
             self._journal,
             authorise=admin.authorise,
-            stopping=lambda: boundary.stopping,
+            settings=insight.fingerprint(self._settings, self._loaded),
+            over=lambda: boundary.stopping or boundary.replaced,
         )
         keys = KeysApi(
             services.keys,
@@ -124,7 +126,7 @@ class Console:
 
     async def show_overview(self, request: web.Request) -> web.Response:
         """Whether the gateway serves and why not, the last hour's traffic, accounts by state, the latest errors."""
-        return _json(self.overview())
+        return plain.reply(self.overview())
 
     def overview(self) -> dict[str, Any]:
         """The data of the overview."""
@@ -136,7 +138,9 @@ class Console:
             "version": __version__,
             "uptime_s": round(self._journal.uptime_s),
             "simulated": services.simulated,
+            "worker": {"number": self._worker, "of": self._settings.server.workers} if self._worker else None,
             "accounts": [_in_short(view) for view in views],
+            "needs": _needs(views, serving=why_not is None),
             "states": Counter(view.state for view in views),
             "in_flight": sum(view.in_flight for view in views),
             "queued": services.queued(),
@@ -147,7 +151,7 @@ class Console:
 
     async def show_logs(self, request: web.Request) -> web.Response:
         """The last few hundred requests, oldest first."""
-        return _json({"lines": list(self._journal.lines())})
+        return plain.reply({"lines": list(self._journal.lines())})
 
     def _plugins(self) -> list[dict[str, Any]]:
         assert self._hooks is not None
@@ -155,11 +159,11 @@ class Console:
 
     async def show_plugins(self, request: web.Request) -> web.Response:
         """The plugins in their order: hooks, time spent, errors, settings (secrets masked)."""
-        return _json({"plugins": self._plugins()})
+        return plain.reply({"plugins": self._plugins()})
 
     async def show_settings(self, request: web.Request) -> web.Response:
         """The settings in force (secrets masked), and where each value came from."""
-        return _json({"sections": insight.sections(self._settings)})
+        return plain.reply({"sections": insight.sections(self._settings)})
 
     async def show_original(self, request: web.Request) -> web.Response:
         """A picture that the page made, as it came, before any plugin had it."""
@@ -186,6 +190,17 @@ def _guard(admin: Admin) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return guarded
 
 
+# An account in one of these is out until a person does something.
+_OUT = ("expired", "rejected")
+
+
+def _needs(views: Sequence[AccountView], *, serving: bool) -> list[dict[str, Any]]:
+    """Which accounts need what, those that wait for a person first. While nobody can be served: all that are not ready."""
+    found = [view for view in views if view.state in _OUT or view.flag or (not serving and view.state != "ready")]
+    found.sort(key=lambda view: view.state not in _OUT)
+    return [{"name": view.name, "state": view.state, "reason": view.reason or view.flag} for view in found]
+
+
 def _in_short(view: AccountView) -> dict[str, Any]:
     return {"name": view.name, "state": view.state, "reason": view.reason, "tier": view.tier}
 
@@ -204,9 +219,3 @@ def _configured_keys(loaded: Sequence[LoadedPlugin]) -> list[Mapping[str, Any]]:
         }
         for key in getattr(settings, "keys", ())
     ]
-
-
-def _json(value: Any) -> web.Response:
-    return web.Response(
-        body=orjson.dumps(value), content_type="application/json", headers={"Cache-Control": "no-store"}
-    )

@@ -3,10 +3,12 @@ masked), its description and where the value came from."""
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import orjson
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
@@ -29,7 +31,6 @@ def _plugin(plugin: LoadedPlugin, hooks: Hooks, origins: Mapping[str, str]) -> d
         cost = hooks.cost(plugin.name, name)
         calls, seconds, errors = (cost.runs, cost.seconds, cost.errors) if cost else (0, 0.0, 0)
         measured.append({"hook": name, "calls": calls, "seconds": round(seconds, 6), "errors": errors})
-    settings = list(_fields(plugin.settings, f"plugins.{plugin.name}", origins)) if plugin.settings is not None else []
     about = (_module_doc(plugin.instance) or type(plugin.instance).__doc__ or "").strip().split("\n\n")[0]
     return {
         "name": plugin.name,
@@ -37,8 +38,18 @@ def _plugin(plugin: LoadedPlugin, hooks: Hooks, origins: Mapping[str, str]) -> d
         "about": " ".join(about.split()),
         "dormant": plugin.dormant,
         "hooks": measured,
-        "settings": settings,
+        "settings": _settings_of(plugin, origins),
     }
+
+
+def _settings_of(plugin: LoadedPlugin, origins: Mapping[str, str]) -> list[dict[str, Any]]:
+    return list(_fields(plugin.settings, f"plugins.{plugin.name}", origins)) if plugin.settings is not None else []
+
+
+def fingerprint(settings: Settings, loaded: Sequence[LoadedPlugin]) -> str:
+    """A word that is another one when `sections` or `plugins` show other settings."""
+    shown = [sections(settings), [[plugin.name, _settings_of(plugin, settings.origins)] for plugin in loaded]]
+    return hashlib.sha256(orjson.dumps(shown)).hexdigest()[:16]
 
 
 def _module_doc(instance: Any) -> str:

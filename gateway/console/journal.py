@@ -26,9 +26,11 @@ class Bucket:
     tokens_in: int = 0
     tokens_out: int = 0
     first_s: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_SAMPLES))
+    _plain: list[float | None] | None = None
 
     def add(self, outcome: Outcome) -> None:
         """Count one request."""
+        self._plain = None
         self.requests += 1
         self.errors += outcome.error is not None
         self.tokens_in += outcome.usage.prompt
@@ -38,6 +40,11 @@ class Bucket:
 
     def plain(self) -> list[float | None]:
         """[requests, errors, tokens in, tokens out, median and 95th percentile of the time to the first content]."""
+        if self._plain is None:
+            self._plain = self._counted()
+        return self._plain
+
+    def _counted(self) -> list[float | None]:
         ordered = sorted(self.first_s)
         median = round(ordered[len(ordered) // 2], 3) if ordered else None
         slowest = round(ordered[min(len(ordered) - 1, len(ordered) * 95 // 100)], 3) if ordered else None

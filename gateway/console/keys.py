@@ -8,15 +8,15 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-import orjson
 from aiohttp import web
 
 from config.settings import Server
 from gateway.console.journal import Journal
-from gateway.errors import GatewayError, InvalidRequest, NotFound, Overloaded, UnsupportedMedia
-from gateway.http.boundary import read_body
+from gateway.errors import NotFound, Overloaded
+from gateway.http import plain
 from gateway.state.keys import KeyBook, StoredKey
 from gateway.state.store import StateAway, StateStore, Window
+from gateway.wire.fields import bad
 
 SPANS = {"per_minute": 60.0, "per_hour": 3600.0, "per_day": 86_400.0}
 _NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
@@ -71,7 +71,7 @@ class KeysApi:
         await self._book.read()
         shown = [await self._shown({**key, "id": None, "source": "settings"}) for key in self._configured]
         shown += [await self._shown(_plain(key)) for key in self._book.all()]
-        return _json({"keys": shown})
+        return plain.reply({"keys": shown})
 
     async def _shown(self, key: Mapping[str, Any]) -> dict[str, Any]:
         limits = {rule: limit for rule, limit in key["limits"].items() if limit}
@@ -88,39 +88,32 @@ class KeysApi:
         value = await self._value(request)
         name = value.get("name")
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise _bad("name", "must be 1 to 64 letters, digits or any of . _ @ -")
+            raise bad("name", "must be 1 to 64 letters, digits or any of . _ @ -")
         if any(key["name"] == name for key in self._configured):
-            raise _bad("name", "there is a key of this name already")
+            raise bad("name", "there is a key of this name already")
         try:
             record, made = await self._book.add(name, time.time(), **_rights(value))
         except ValueError as exc:
-            raise _bad("name", str(exc)) from exc
-        return _json({"key": made, **await self._shown(_plain(record))}, 201)
+            raise bad("name", str(exc)) from exc
+        return plain.reply({"key": made, **await self._shown(_plain(record))}, 201)
 
     async def change(self, request: web.Request) -> web.Response:
         """Give a key other models, accounts or limits."""
         changed = await self._book.change(request.match_info["id"], **_rights(await self._value(request)))
         if changed is None:
             raise NotFound("There is no such key")
-        return _json(await self._shown(_plain(changed)))
+        return plain.reply(await self._shown(_plain(changed)))
 
     async def revoke(self, request: web.Request) -> web.Response:
         """Revoke a key: within two seconds no replica takes it any more."""
         if not await self._book.revoke(request.match_info["id"]):
             raise NotFound("There is no such key")
-        return _json({"revoked": request.match_info["id"]})
+        return plain.reply({"revoked": request.match_info["id"]})
 
     async def _value(self, request: web.Request) -> Mapping[str, Any]:
-        if request.content_type != "application/json":
-            raise UnsupportedMedia("Send JSON, with `Content-Type: application/json`")
-        try:
-            value = orjson.loads(await read_body(request, _MOST_BODY, self._server.body_timeout_s))
-        except orjson.JSONDecodeError:
-            raise InvalidRequest("The request's body is not JSON") from None
-        if not isinstance(value, dict):
-            raise InvalidRequest("The request's body must be a JSON object")
+        value = plain.as_object(await plain.read(request, _MOST_BODY, self._server.body_timeout_s))
         if unknown := set(value) - {"name", "models", "accounts", "limits"}:
-            raise _bad(sorted(map(str, unknown))[0][:40], "is not known here")
+            raise bad(sorted(map(str, unknown))[0][:40], "is not known here")
         return value
 
 
@@ -135,20 +128,20 @@ def _names(value: Any, param: str) -> tuple[str, ...] | None:
     if value is None:
         return None
     if not isinstance(value, list) or len(value) > _MOST_ITEMS:
-        raise _bad(param, f"must be a list of at most {_MOST_ITEMS} names, or null for all")
+        raise bad(param, f"must be a list of at most {_MOST_ITEMS} names, or null for all")
     if not all(isinstance(item, str) and _ITEM.fullmatch(item) for item in value):
-        raise _bad(param, "has something in it that is no name")
+        raise bad(param, "has something in it that is no name")
     return tuple(value)
 
 
 def _limits(value: Any) -> dict[str, int]:
     if not isinstance(value, dict):
-        raise _bad("limits", "must be an object")
+        raise bad("limits", "must be an object")
     for rule, limit in value.items():
         if rule not in SPANS:
-            raise _bad(f"limits.{rule[:40]}", f"must be one of {', '.join(SPANS)}")
+            raise bad(f"limits.{rule[:40]}", f"must be one of {', '.join(SPANS)}")
         if isinstance(limit, bool) or not isinstance(limit, int) or not 0 <= limit <= _MOST_LIMIT:
-            raise _bad(f"limits.{rule}", "must be a whole number, 0 for no limit")
+            raise bad(f"limits.{rule}", "must be a whole number, 0 for no limit")
     return {rule: limit for rule, limit in value.items() if limit}
 
 
@@ -163,12 +156,3 @@ def _plain(key: StoredKey) -> dict[str, Any]:
         "accounts": key.accounts,
         "limits": dict(key.limits),
     }
-
-
-def _bad(param: str, message: str) -> GatewayError:
-    return InvalidRequest(f"{param}: {message}", param=param)
-
-
-def _json(value: Any, status: int = 200) -> web.Response:
-    headers = {"Cache-Control": "no-store"}
-    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json", headers=headers)

@@ -41,7 +41,8 @@ class Topic:
 
 
 class Live:
-    """`/api/events?topics=...`: each topic when it changed, and `log` line by line."""
+    """`/api/events?topics=...`: `settings` first (another word: others hold than before), each topic when it changed, and
+    `log` line by line. When `over`, a stream ends and the page opens another, which finds what is in front then."""
 
     def __init__(
         self,
@@ -49,12 +50,14 @@ class Live:
         journal: Journal,
         *,
         authorise: Callable[[web.Request], Awaitable[None]],
-        stopping: Callable[[], bool],
+        settings: str,
+        over: Callable[[], bool],
     ) -> None:
         self._topics = topics
         self._journal = journal
         self._authorise = authorise
-        self._stopping = stopping
+        self._opening = b"retry: %d\n\n" % _AGAIN_MS + _event("settings", settings)
+        self._over = over
         self._open = 0
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -77,10 +80,10 @@ class Live:
         response = web.StreamResponse(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         response.content_type = "text/event-stream"
         await response.prepare(request)
-        await response.write(b"retry: %d\n\n" % _AGAIN_MS)
+        await response.write(self._opening)
         loop = asyncio.get_running_loop()
         begun, sent, after = loop.time(), dict.fromkeys(names, b""), 0
-        while loop.time() - begun < LONGEST_S and not self._stopping():
+        while loop.time() - begun < LONGEST_S and not self._over():
             news, after = self._news(sent, after, int(loop.time() / TICK_S))
             await response.write(news or b": \n\n")
             await asyncio.sleep(TICK_S)

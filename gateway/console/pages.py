@@ -34,12 +34,13 @@ _HEADERS = {
 
 
 class Pages:
-    """`describe` makes the OpenAPI document, once."""
+    """`describe` makes the OpenAPI document, once. `renderer` is the folder of what shows it; None: it is not installed,
+    and /docs says how it is."""
 
-    def __init__(self, describe: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self, describe: Callable[[], Mapping[str, Any]], renderer: Path | None) -> None:
         self._describe = describe
         self._document: bytes | None = None
-        self._renderer = _renderer()
+        self._renderer = renderer
 
     def routes(self) -> list[web.AbstractRouteDef]:
         """The addresses, for `app.add_routes`."""
@@ -79,7 +80,8 @@ class Pages:
                 response.headers.setdefault(name, value)
 
 
-def _renderer() -> Path | None:
+def installed_renderer() -> Path | None:
+    """The folder of the renderer, if the extra `docs` is installed."""
     spec = importlib.util.find_spec(_RENDERER)
     if spec is None or spec.origin is None:
         return None

@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 
-import orjson
 from aiohttp import web
 
 from config.settings import Server
@@ -19,10 +17,9 @@ from gateway.accounts.health import State
 from gateway.accounts.intake import Pasted
 from gateway.accounts.keeping import Keeper
 from gateway.accounts.pool import Pool
-from gateway.errors import GatewayError, InvalidRequest, NotFound, UnsupportedMedia
-from gateway.http.boundary import read_body
+from gateway.errors import GatewayError, InvalidRequest, NotFound
+from gateway.http import plain
 from gateway.http.openapi import ACTIONS, document
-from gateway.model import AccountView
 from gateway.upstream.protocol import Rotation
 
 _MOST_BODY = 1_000_000
@@ -78,15 +75,15 @@ class AccountsApi:
         return guarded
 
     async def _describe(self, request: web.Request) -> web.Response:
-        return _json(document())
+        return plain.reply(document())
 
     # --- looking --------------------------------------------------------------------------------------------------
 
     async def _list(self, request: web.Request) -> web.Response:
-        return _json({"accounts": [_plain(view) for view in self._pool.views()]})
+        return plain.reply({"accounts": self._pool.views()})
 
     async def _show(self, request: web.Request) -> web.Response:
-        return _json(self._shown(self._account(request)))
+        return plain.reply(self._shown(self._account(request)))
 
     def _account(self, request: web.Request) -> Account:
         account = self._pool.find(request.match_info["name"])
@@ -95,20 +92,18 @@ class AccountsApi:
         return account
 
     def _shown(self, account: Account) -> dict[str, Any]:
-        return {"account": _plain(self._pool.view(account))}
+        return {"account": self._pool.view(account)}
 
     # --- bringing cookies -----------------------------------------------------------------------------------------
 
     async def _add(self, request: web.Request) -> web.Response:
         """One account, with its settings beside its cookies."""
-        value = await self._value(request)
-        if not isinstance(value, Mapping):
-            raise InvalidRequest("The request's body must be a JSON object")
+        value = plain.as_object(await self._value(request))
         (pasted, *more) = intake.from_json(value)
         if more:
             raise InvalidRequest("One account at a time; POST /api/cookies takes a list")
         enrolled = await self._enrol(pasted, _options(value))
-        return _json(self._told(enrolled), 200 if enrolled.replaced else 201)
+        return plain.reply(self._told(enrolled), 200 if enrolled.replaced else 201)
 
     async def _cookies(self, request: web.Request) -> web.Response:
         """The cookies of one account, or of several: each is told apart, and those that are good are taken."""
@@ -116,15 +111,15 @@ class AccountsApi:
         pasted = intake.from_json(value)
         if isinstance(value, Mapping) and len(pasted) == 1:
             enrolled = await self._enrol(pasted[0], _options(value))
-            return _json({"status": "ok", "message": _message(enrolled), **self._told(enrolled)})
+            return plain.reply({"status": "ok", "message": _message(enrolled), **self._told(enrolled)})
         results = [await self._told_or_not(one) for one in pasted]
         failed = sum("error" in result for result in results)
         status = "ok" if not failed else "partial" if failed < len(results) else "failed"
-        return _json({"status": status, "accounts": results}, 400 if status == "failed" else 200)
+        return plain.reply({"status": status, "accounts": results}, 400 if status == "failed" else 200)
 
     async def _told_or_not(self, pasted: Pasted) -> dict[str, Any]:
         try:
-            enrolled = await self._enrol(pasted, {})
+            enrolled = await self._enrol(pasted, pasted.options)
         except GatewayError as exc:
             return {"name": pasted.name, "error": {"message": exc.message, "code": exc.code, "param": exc.param}}
         return {"name": enrolled.record.name, "message": _message(enrolled), **self._told(enrolled)}
@@ -148,28 +143,20 @@ class AccountsApi:
             "replaced": enrolled.replaced,
             "tier": enrolled.profile.tier,
             "models": [offer.name for offer in enrolled.profile.offers],
-            "usage": [asdict(window) for window in enrolled.allowance.windows],
+            "usage": enrolled.allowance.windows,
             "fingerprint": enrolled.record.cookies.fingerprint,
             **(self._shown(account) if account else {}),
         }
 
     async def _value(self, request: web.Request) -> Any:
-        if request.content_type != "application/json":
-            raise UnsupportedMedia("Send JSON, with `Content-Type: application/json`")
-        body = await read_body(request, _MOST_BODY, self._server.body_timeout_s)
-        try:
-            return orjson.loads(body)
-        except orjson.JSONDecodeError as exc:
-            raise InvalidRequest(f"The request's body is not JSON: {exc.msg}") from None
+        return await plain.read(request, _MOST_BODY, self._server.body_timeout_s)
 
     # --- changing -------------------------------------------------------------------------------------------------
 
     async def _change(self, request: web.Request) -> web.Response:
         """Other settings, other cookies, or both."""
         account = self._account(request)
-        value = await self._value(request)
-        if not isinstance(value, Mapping):
-            raise InvalidRequest("The request's body must be a JSON object")
+        value = plain.as_object(await self._value(request))
         if value.get("name", account.name) != account.name:
             raise InvalidRequest("name: an account cannot be renamed; delete it and add it anew", param="name")
         options = _options(value)
@@ -178,7 +165,7 @@ class AccountsApi:
         else:
             (pasted, *_) = intake.from_json({**value, "name": account.name})
             await self._enrol(pasted, options)
-        return _json(self._shown(self._account(request)))
+        return plain.reply(self._shown(self._account(request)))
 
     async def _set(self, account: Account, options: Mapping[str, Any]) -> None:
         record = self._keeper.record(account.name)
@@ -193,15 +180,15 @@ class AccountsApi:
         if record is None:
             raise InvalidRequest("The guest account cannot be deleted: set pool.allow_guest = false")
         await self._keeper.save(enrolment.erased(record, self._pool.clock()))
-        return _json({"deleted": account.name})
+        return plain.reply({"deleted": account.name})
 
     async def _enable(self, request: web.Request) -> web.Response:
         await self._set(self._account(request), {"enabled": True})
-        return _json(self._shown(self._account(request)))
+        return plain.reply(self._shown(self._account(request)))
 
     async def _disable(self, request: web.Request) -> web.Response:
         await self._set(self._account(request), {"enabled": False})
-        return _json(self._shown(self._account(request)))
+        return plain.reply(self._shown(self._account(request)))
 
     async def _test(self, request: web.Request) -> web.Response:
         """Sign the account in anew and say what came of it."""
@@ -211,7 +198,7 @@ class AccountsApi:
         self._keeper.sign_in(account, anew=True)
         if account.signing_in is not None:
             await asyncio.wait([account.signing_in])
-        return _json({"ok": account.health.state is State.READY, **self._shown(account)})
+        return plain.reply({"ok": account.health.state is State.READY, **self._shown(account)})
 
     async def _rotate(self, request: web.Request) -> web.Response:
         """Renew the cookies now, and tell the truth about the result."""
@@ -219,7 +206,7 @@ class AccountsApi:
         if account.is_guest:
             raise InvalidRequest("The guest account has no cookies to renew")
         result = (await self._keeper.rotate(account)).result
-        return _json({"result": str(result), "message": _MEANING[result], **self._shown(account)})
+        return plain.reply({"result": str(result), "message": _MEANING[result], **self._shown(account)})
 
 
 def _options(value: Mapping[Any, Any]) -> dict[str, Any]:
@@ -229,13 +216,3 @@ def _options(value: Mapping[Any, Any]) -> dict[str, Any]:
 def _message(enrolled: Enrolled) -> str:
     did = "has new cookies" if enrolled.replaced else "was added"
     return f"The account {enrolled.record.name} {did}: {enrolled.profile.tier}, {len(enrolled.profile.offers)} models"
-
-
-def _plain(view: AccountView) -> Mapping[str, Any]:
-    return asdict(view)
-
-
-def _json(value: Any, status: int = 200) -> web.Response:
-    return web.Response(
-        body=orjson.dumps(value), status=status, content_type="application/json", headers={"Cache-Control": "no-store"}
-    )

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hmac
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
-import orjson
 from aiohttp import web
 
 from config.loader import ConfigError
 from gateway.errors import Forbidden, InvalidRequest, Unauthenticated
+from gateway.http import plain
 from gateway.http.boundary import Boundary
 from gateway.http.handlers import Handlers, head_of
 from gateway.http.session import Sessions
@@ -60,17 +59,17 @@ class Admin:
     async def health(self, request: web.Request) -> web.Response:
         """Always 200 while the process lives; `degraded` when no call could be served."""
         status = "degraded" if self._boundary.stopping or self._why_not_ready() else "ok"
-        return _json({"status": status})
+        return plain.reply({"status": status})
 
     async def ready(self, request: web.Request) -> web.Response:
         """200 when a call could be served now, else 503 with the reason."""
         reason = "stopping" if self._boundary.stopping else self._why_not_ready()
-        return _json({"ready": reason is None, "reason": reason}, 200 if reason is None else 503)
+        return plain.reply({"ready": reason is None, "reason": reason}, 200 if reason is None else 503)
 
     async def info(self, request: web.Request) -> web.Response:
         """Version, uptime, plugins, and whether the answers are simulated."""
         uptime = round(time.monotonic() - self._started, 1)
-        return _json(
+        return plain.reply(
             {"version": __version__, "uptime_s": uptime, "plugins": self._plugins, "simulated": self._simulated}
         )
 
@@ -81,7 +80,7 @@ class Admin:
             await self._reload()
         except ConfigError as exc:
             raise InvalidRequest("; ".join(exc.problems)[:2000]) from exc
-        return _json({"reloaded": True})
+        return plain.reply({"reloaded": True})
 
     async def authorise(self, request: web.Request) -> None:
         """Returns for who may see and change accounts, keys and settings. Raises Unauthenticated or Forbidden."""
@@ -97,11 +96,3 @@ class Admin:
         if self._key is None or not hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), self._key):
             await self._handlers.authenticate(head)  # a key that nobody knows is a 401
             raise Forbidden("This key is not the admin key")
-
-
-def _json(value: Any, status: int = 200) -> web.Response:
-    return web.Response(
-        body=orjson.dumps(value), status=status, content_type="application/json", headers={"Cache-Control": "no-store"}
-    )
-
-

@@ -52,7 +52,8 @@ _CORS_ALLOW = "authorization, content-type, x-api-key, x-goog-api-key, anthropic
 
 class Boundary:
     """The outermost middleware. `dialect_of` tells by the path which wire format an error takes. `stopping` makes every
-    reply the last one on its connection; with `cutting_off`, requests that are cancelled end with Stopping."""
+    reply the last one on its connection; with `cutting_off`, requests that are cancelled end with Stopping. Another one is
+    in front of a gateway where this one is `replaced`."""
 
     def __init__(self, server: Server, dialect_of: Callable[[str], Dialect]) -> None:
         self._server = server
@@ -61,6 +62,7 @@ class Boundary:
         self.interruptible = Interruptible(self)
         self.stopping = False
         self.cutting_off = False
+        self.replaced = False
 
     @property
     def middleware(self) -> Any:

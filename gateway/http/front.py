@@ -39,6 +39,7 @@ class Stage:
     def leave(self) -> None:
         """Take no more requests."""
         self.in_front = False
+        self.boundary.replaced = True
         self._look()
 
     def ended(self, task: asyncio.Task[Any]) -> None:

@@ -13,11 +13,11 @@ from email.message import Message
 from email.parser import BytesParser
 from typing import Any
 
-import orjson
 from aiohttp import web
 
 from config.settings import Server
 from gateway.errors import BodyTooLarge, InvalidRequest, NotFound, UnsupportedMedia
+from gateway.http import plain
 from gateway.http.boundary import expect_later, read_body
 from gateway.http.handlers import Handlers, head_of
 from gateway.state.files import FileRecord, FileStore
@@ -82,7 +82,7 @@ class GeminiFiles:
         announced = request.headers.get("X-Goog-Upload-Header-Content-Length", "0")
         if not announced.isdigit() or int(announced) > self._most:
             raise BodyTooLarge(f"A file has at most {self._most} bytes")
-        title, mime = _described(_json(await self._body(request)))
+        title, mime = _described(await self._body(request))
         mime = mime or request.headers.get("X-Goog-Upload-Header-Content-Type", "").lower()
         record = await asyncio.to_thread(self._store.begin, owner, title, mime)
         address = f"{self._origin(request)}{request.path}?upload_id={record.id}&upload_protocol=resumable"
@@ -163,19 +163,9 @@ def _reply(value: Mapping[str, Any], headers: Mapping[str, str] | None = None) -
 # --- as Google writes it ------------------------------------------------------------------------------------------
 
 
-def _json(body: bytes) -> dict[str, Any]:
-    try:
-        value = orjson.loads(body or b"{}")
-    except orjson.JSONDecodeError:
-        raise InvalidRequest("The request's body is not JSON") from None
-    if not isinstance(value, dict):
-        raise InvalidRequest("The request's body must be a JSON object")
-    return value
-
-
-def _described(body: Mapping[str, Any]) -> tuple[str, str]:
+def _described(body: bytes) -> tuple[str, str]:
     """Title and media type in the JSON that begins an upload."""
-    file = Fields(body).table("file") or Fields({}, "file")
+    file = Fields(plain.as_object(plain.parsed(body or b"{}"))).table("file") or Fields({}, "file")
     title = file.text("displayName", "display_name", most=512) or ""
     return title, (file.text("mimeType", "mime_type", most=200) or "").lower()
 
@@ -189,7 +179,7 @@ def _parted(request: web.Request, body: bytes) -> tuple[tuple[str, str], bytes]:
     if len(parts) != 2:
         raise InvalidRequest("A multipart upload has two parts: JSON about the file, and the file")
     about, file = parts
-    title, mime = _described(_json(_payload(about)))
+    title, mime = _described(_payload(about))
     return (title, mime or file.get_content_type()), _payload(file)
 
 

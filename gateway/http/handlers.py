@@ -53,7 +53,7 @@ class _Progress:
     def __init__(self) -> None:
         self.begun = time.monotonic()
         self.first_content: float | None = None
-        self.usage = Usage()
+        self.usage: Usage | None = None
         self.status = 200
         self.error: str | None = None
         self.reason = ""
@@ -71,9 +71,11 @@ class _Progress:
         if isinstance(exc, GatewayError):
             self.reason = exc.for_the_log
 
-    def outcome(self) -> Outcome:
+    def outcome(self, call: Call) -> Outcome:
+        """How `call` ended. An answer without its end counts as far as it came."""
         duration = time.monotonic() - self.begun
-        return Outcome(self.status, self.error, duration, self.first_content, self.usage, self.reason)
+        usage = self.usage or call.usage or Usage()
+        return Outcome(self.status, self.error, duration, self.first_content, usage, self.reason)
 
 
 class Handlers:
@@ -136,7 +138,7 @@ class Handlers:
         principal = await self._hooks.authenticate(head)
         if principal is None:
             if not self._anonymous:
-                raise Unauthenticated("A key is needed: send it as `Authorization: Bearer`")
+                raise Unauthenticated("A key is needed, and none that this gateway takes came along")
             self._boundary.check_anonymous(head)
             principal = ANONYMOUS
         return principal
@@ -169,7 +171,7 @@ class Handlers:
             if call is None:
                 call = Call(head.request_id, int(time.time()), dialect.name, head=head, principal=principal)
             # In a task of its own: it runs to its end also when the caller has left.
-            spawn(self._hooks.call_finished(call, progress.outcome()), "tell plugins of a finished call")
+            spawn(self._hooks.call_finished(call, progress.outcome(call)), "tell plugins of a finished call")
 
     def _large(self, request: web.Request) -> int:
         """The bytes that the body of `request` will take, where it is a large one."""

@@ -12,14 +12,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
+from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import web
 
 from config.settings import Server
-from gateway.errors import Forbidden, InvalidRequest, Overloaded, RateLimited, Unauthenticated, UnsupportedMedia
-from gateway.http.boundary import Boundary, read_body
+from gateway.errors import Forbidden, InvalidRequest, Overloaded, RateLimited, Unauthenticated
+from gateway.http import plain
+from gateway.http.boundary import Boundary
 from gateway.model import RequestHead
 from gateway.state.store import StateAway, StateStore, Window
 
@@ -38,17 +40,24 @@ class _Session:
     key: str
 
 
-class Sessions:
-    """`store` keeps them. Say who may sign in by `guard` before the first request, and again when that changes."""
+def new_link(now: float) -> str:
+    """A one-time token that opens the page; it says itself until when (seconds since 1970)."""
+    return f"{now + LINK_S:.0f}-{secrets.token_urlsafe(24)}"
 
-    def __init__(self, store: StateStore, clock: Callable[[], float] = time.monotonic) -> None:
+
+class Sessions:
+    """`store` keeps them. Say who may sign in by `guard` before the first request, and again when that changes. Processes
+    that share a port share a `link`, too: whichever of them the page reaches knows it."""
+
+    def __init__(self, store: StateStore, clock: Callable[[], float] = time.time, link: str | None = None) -> None:
         self._store = store
         self._clock = clock
         self._key: bytes | None = None
         self.is_open = False
-        self._open_token = secrets.token_urlsafe(24)
-        self._link: str | None = secrets.token_urlsafe(24)
-        self._link_until = clock() + LINK_S
+        self._link = link or new_link(clock())
+        self._link_until = float(self._link.partition("-")[0])
+        self._link_used = False
+        self._open_token = hashlib.sha256(f"open {self._link}".encode()).hexdigest()
 
     def guard(self, key: str | None, *, is_open: bool) -> None:
         """`key` is the admin key from now on; without one, `is_open` says whether everybody here may look."""
@@ -58,7 +67,8 @@ class Sessions:
     @property
     def link(self) -> str | None:
         """What opens the page once without the key; None when there is no key, or it was used."""
-        return self._link if self._key is not None and self._clock() < self._link_until else None
+        good = self._key is not None and not self._link_used and self._clock() < self._link_until
+        return self._link if good else None
 
     # --- signing in and out ---------------------------------------------------------------------------------------
 
@@ -66,10 +76,15 @@ class Sessions:
         """A new session for who has the admin key or the one-time token: (cookie, CSRF token). Raises Unauthenticated."""
         if key and self._key is not None and _same(key, self._key):
             return await self._begin()
-        if link and self.link is not None and _same(link, self.link.encode()):
-            self._link = None
+        if link and self.link is not None and _same(link, self.link.encode()) and await self._first_use():
             return await self._begin()
         raise Unauthenticated("That is not the admin key" if key else "This link was used already, or is not right")
+
+    async def _first_use(self) -> bool:
+        """Whether nobody used the link before, here or at another process."""
+        self._link_used = True
+        name = hashlib.sha256(self._link.encode()).hexdigest()
+        return await self._store.take([Window(f"page-link:{name}", 1, LINK_S)]) == 0
 
     async def _begin(self) -> tuple[str, str]:
         cookie, session = secrets.token_urlsafe(32), _Session(secrets.token_urlsafe(24), self._fingerprint())
@@ -188,18 +203,15 @@ class SessionApi:
         if self._sessions.is_open:
             self._boundary.check_anonymous(head)
         csrf = await self._sessions.csrf(head)
-        return _json({"signed_in": csrf is not None, "open": self._sessions.is_open, "csrf": csrf})
+        return plain.reply({"signed_in": csrf is not None, "open": self._sessions.is_open, "csrf": csrf})
 
     async def sign_in(self, request: web.Request) -> web.Response:
         """Sign in with the admin key (`key`) or the one-time token of the console (`token`)."""
         head = self._head_of(request)
-        if request.content_type != "application/json":
-            raise UnsupportedMedia("Send JSON, with `Content-Type: application/json`")
-        body = await read_body(request, _MOST_BODY, self._server.body_timeout_s)
-        key, token = _credentials(body)
+        key, token = _credentials(await plain.read(request, _MOST_BODY, self._server.body_timeout_s))
         await self._sessions.count_try(head.peer)
         cookie, csrf = await self._sessions.begin(key=key, link=token)
-        response = _json({"signed_in": True, "open": False, "csrf": csrf})
+        response = plain.reply({"signed_in": True, "open": False, "csrf": csrf})
         response.set_cookie(
             cookie_name(head), cookie, max_age=round(SESSION_S), httponly=True, samesite="Strict", secure=self._secure
         )
@@ -210,7 +222,7 @@ class SessionApi:
         head = self._head_of(request)
         if not self._sessions.is_open and await self._sessions.allows(head):
             await self._sessions.end(cookie_of(head))
-        response = _json({"signed_in": False, "open": self._sessions.is_open, "csrf": None})
+        response = plain.reply({"signed_in": False, "open": self._sessions.is_open, "csrf": None})
         response.del_cookie(cookie_name(head))
         return response
 
@@ -219,18 +231,8 @@ class SessionApi:
         return (self._server.public_url or "").startswith("https:")
 
 
-def _credentials(body: bytes) -> tuple[str, str]:
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise InvalidRequest("The request's body is not JSON") from None
+def _credentials(value: Any) -> tuple[str, str]:
     key, token = (value.get("key", ""), value.get("token", "")) if isinstance(value, dict) else ("", "")
     if not isinstance(key, str) or not isinstance(token, str) or not (key or token):
         raise InvalidRequest("key: the admin key is needed", param="key")
     return key, token
-
-
-def _json(value: object) -> web.Response:
-    return web.Response(
-        body=orjson.dumps(value), content_type="application/json", headers={"Cache-Control": "no-store"}
-    )

@@ -63,7 +63,7 @@ class Conversation:
     def _block(self, fields: Fields) -> Iterator[Part]:
         match fields.text("type", most=100):
             case "text":
-                yield Text(_needed(fields, "text"))
+                yield Text(fields.needed("text"))
             case "image":
                 yield self._source(fields, "image/png")
             case "document":
@@ -77,21 +77,21 @@ class Conversation:
             case "tool_result":
                 yield from self._tool_result(fields)
             case "search_result":
-                yield Text("\n".join((_needed(fields, "title"), _needed(fields, "source"), _plain(fields, "content"))))
+                yield Text("\n".join((fields.needed("title"), fields.needed("source"), _plain(fields, "content"))))
             case "tool_reference":
-                yield Text(f"[tool {_needed(fields, 'tool_name')}]")
+                yield Text(f"[tool {fields.needed('tool_name')}]")
             case _:
                 kinds = "text, image, document, search_result, thinking, tool_use or tool_result"
                 raise bad(fields.at("type"), f"must be {kinds}")
 
     def _tool_use(self, fields: Fields) -> ToolUse:
-        use = ToolUse(_needed(fields, "id"), _needed(fields, "name"), sse.dumps(fields.get("input") or {}).decode())
+        use = ToolUse(fields.needed("id"), fields.needed("name"), sse.dumps(fields.get("input") or {}).decode())
         self._names[use.id] = use.name
         return use
 
     def _tool_result(self, fields: Fields) -> Iterator[Part]:
         """The result as text, and the files that are in it."""
-        identity = _needed(fields, "tool_use_id")
+        identity = fields.needed("tool_use_id")
         content = self._content(fields, "content") if fields.get("content") is not None else ()
         text = "\n".join(part.text for part in content if isinstance(part, Text))
         yield ToolResult(identity, self._names.get(identity, ""), text, fields.flag("is_error"))
@@ -103,7 +103,7 @@ class Conversation:
             yield Text("\n".join(about))
         source = fields.table("source")
         if source is not None and source.get("type") == "text":
-            yield Text(_needed(source, "data"))
+            yield Text(source.needed("data"))
         elif source is not None and source.get("type") == "content":
             yield from self._content(source, "content")
         else:
@@ -117,9 +117,9 @@ class Conversation:
         match source.text("type", most=100):
             case "base64":
                 mime = source.text("media_type", most=200) or mime
-                return media.blob(_needed(source, "data", _MEDIA), mime.lower(), self._files, source.at("data"))
+                return media.blob(source.needed("data", _MEDIA), mime.lower(), self._files, source.at("data"))
             case "url":
-                return media.from_url(_needed(source, "url", _MEDIA), self._files, source.at("url"))
+                return media.from_url(source.needed("url", _MEDIA), self._files, source.at("url"))
             case "file":
                 raise bad(source.at("file_id"), "is not known here: this gateway keeps no files for this API")
             case _:
@@ -145,7 +145,7 @@ def _tool(fields: Fields) -> Tool:
     schema = fields.table("input_schema")
     if schema is None:
         raise bad(fields.at("input_schema"), "is required")
-    name = _needed(fields, "name", most=128)
+    name = fields.needed("name", most=128)
     return Tool(name, fields.text("description") or "", schema.data, fields.flag("strict"))
 
 
@@ -161,7 +161,7 @@ def tool_choice(fields: Fields, offered: tuple[Tool, ...]) -> tuple[ToolChoice, 
         case "none":
             return ToolChoice("none"), parallel
         case "tool":
-            name = _needed(table, "name", most=128)
+            name = table.needed("name", most=128)
             if all(tool.name != name for tool in offered):
                 raise bad(table.at("name"), "is not one of the tools")
             return ToolChoice("required", frozenset([name])), parallel
@@ -200,13 +200,6 @@ def refuse_unsupported(fields: Fields) -> None:
     """What only Anthropic's own servers can do. Raises InvalidRequest."""
     if fields.items("mcp_servers"):
         raise InvalidRequest("mcp_servers: the Gemini web connects to no MCP servers", param="mcp_servers")
-
-
-def _needed(fields: Fields, name: str, most: int = 4_000_000) -> str:
-    value = fields.text(name, most=most)
-    if value is None:
-        raise bad(fields.at(name), "is required")
-    return value
 
 
 def _plain(fields: Fields, name: str) -> str:

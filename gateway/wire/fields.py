@@ -50,6 +50,13 @@ class Fields:
             raise bad(self.at(names[0]), f"must be at most {most} characters")
         return value
 
+    def needed(self, name: str, most: int = 4_000_000) -> str:
+        """A string that must be there."""
+        value = self.text(name, most=most)
+        if value is None:
+            raise bad(self.at(name), "is required")
+        return value
+
     def word(self, *names: str, of: Sequence[str]) -> str | None:
         """One of the words `of`."""
         value = self.text(*names, most=200)

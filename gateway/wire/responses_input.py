@@ -194,8 +194,8 @@ class Conversation:
                 raise bad(fields.at("type"), "is not a kind of item that can be used here")
 
     def _use(self, fields: Fields) -> ToolUse:
-        identity = _needed(fields, "call_id", most=200)
-        name = known_as(_needed(fields, "name", most=200), fields.text("namespace", most=200))
+        identity = fields.needed("call_id", most=200)
+        name = known_as(fields.needed("name", most=200), fields.text("namespace", most=200))
         if fields.get("type") == "custom_tool_call":
             arguments = sse.dumps({"input": fields.text("input") or ""}).decode()
         else:
@@ -204,7 +204,7 @@ class Conversation:
         return ToolUse(identity, name, arguments)
 
     def _result(self, fields: Fields) -> None:
-        identity = _needed(fields, "call_id", most=200)
+        identity = fields.needed("call_id", most=200)
         content = self._content(fields, "output") if fields.get("output") is not None else ()
         text = "\n".join(part.text for part in content if isinstance(part, Text))
         files = [part for part in content if not isinstance(part, Text)]
@@ -228,9 +228,9 @@ class Conversation:
     def _part(self, fields: Fields) -> Part:
         match fields.text("type", most=100):
             case "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text":
-                return Text(_needed(fields, "text"))
+                return Text(fields.needed("text"))
             case "refusal":
-                return Text(_needed(fields, "refusal"))
+                return Text(fields.needed("refusal"))
             case "input_image":
                 if fields.get("file_id") is not None:
                     raise bad(fields.at("file_id"), "is not known here: send the picture in image_url")
@@ -242,17 +242,10 @@ class Conversation:
 
     def _file(self, fields: Fields, name: str) -> Part:
         self._files += 1
-        return media.from_url(_needed(fields, name, most=_MEDIA), self._files, fields.at(name))
+        return media.from_url(fields.needed(name, most=_MEDIA), self._files, fields.at(name))
 
 
 def _thoughts(fields: Fields) -> Iterator[Thought]:
     for name in ("summary", "content"):
         for table in fields.tables(name):
             yield Thought(table.text("text") or "")
-
-
-def _needed(fields: Fields, name: str, most: int = 4_000_000) -> str:
-    value = fields.text(name, most=most)
-    if value is None:
-        raise bad(fields.at(name), "is required")
-    return value

@@ -7,11 +7,13 @@ const WINDOWS = () => ({ "5h": t("5-hour window"), five_hours: t("5-hour window"
 const FORMS = () => t("Taken are: a Cookie header, a cURL command, a cookies.txt, a browser extension's JSON, lines of .env, or the bare values.");
 
 const busy = async (control, work) => {
+  const focused = document.activeElement === control;
   control.disabled = true;
   control.classList.add("busy");
   try { return await work(); } catch (error) { toast(error.message, "bad"); return null; } finally {
     control.disabled = false;
     control.classList.remove("busy");
+    if (focused && document.activeElement === document.body) control.focus(); // what is disabled loses it
   }
 };
 
@@ -26,6 +28,7 @@ const pasteForm = (close, { name, bulk }) => {
   const proxy = h("input", { name: "proxy", placeholder: "http://user:password@host:port", autocomplete: "off" });
   const problem = h("div", { class: "problem", role: "alert" });
   const send = button(name ? t("Replace the cookies") : bulk ? t("Add them all") : t("Add the account"), null, { kind: "primary", type: "submit" });
+  const tell = (accounts) => problem.replaceChildren(h("ul", {}, accounts.map((one) => h("li", {}, `${one.name ?? "?"}: ${one.error?.message ?? one.message}`))));
   const submit = async (event) => {
     event.preventDefault();
     problem.replaceChildren(h("p", { class: "muted" }, t("Signing in with these cookies…")));
@@ -37,15 +40,12 @@ const pasteForm = (close, { name, bulk }) => {
       const answer = name ? await api(`/api/accounts/${encodeURIComponent(name)}`, { method: "PATCH", body: { paste: area.value } })
         : bulk ? await api("/api/cookies", { method: "POST", body })
         : await api("/api/accounts", { method: "POST", body });
-      const failed = (answer.accounts ?? []).filter((one) => one.error);
-      if (failed.length) {
-        problem.replaceChildren(h("ul", {}, answer.accounts.map((one) => h("li", {}, `${one.name ?? "?"}: ${one.error?.message ?? one.message}`))));
-        return;
-      }
+      if (answer.accounts?.some((one) => one.error)) return tell(answer.accounts);
       toast(answer.message ?? (name ? t("{name} has new cookies", { name }) : t("{name} was added", { name: answer.account?.name ?? "" })), "good");
       close(true);
     } catch (error) {
-      problem.replaceChildren(h("p", {}, error.message));
+      if (error.body?.accounts) tell(error.body.accounts);
+      else problem.replaceChildren(h("p", {}, error.message));
     } finally { send.disabled = false; }
   };
   return h("form", { onsubmit: submit },
@@ -85,6 +85,16 @@ const facts = (account) => {
   return rows;
 };
 
+/** Rows of a dl, put in place: where only figures changed, only those are touched. */
+const fill = (list, rows) => {
+  const same = list.children.length === rows.length && rows.every(([label], i) => list.children[i].firstChild.textContent === label);
+  if (!same) return list.replaceChildren(...rows.map(([label, value]) => h("div", {}, h("dt", {}, label), h("dd", {}, value))));
+  rows.forEach(([, value], i) => { const shown = list.children[i].lastChild; if (shown.textContent !== value) shown.textContent = value; });
+};
+
+/** What a card looks like but for its figures, as one text. */
+const lookOf = ({ name, state, reason, flag, tier, usage, models, source }) => JSON.stringify([name, state, reason, flag, tier, usage, models, source]);
+
 const card = (account) => {
   const { name, state } = account;
   const paused = state === "disabled";
@@ -96,7 +106,7 @@ const card = (account) => {
     account.reason ? h("p", { class: "reason" }, account.reason) : null,
     account.flag ? h("p", { class: "reason warn" }, account.flag) : null,
     (account.usage ?? []).map(meter),
-    h("dl", { class: "rows" }, facts(account).map(([label, value]) => h("div", {}, h("dt", {}, label), h("dd", {}, value)))),
+    h("dl", { class: "rows" }),
     account.models.length ? h("details", {}, h("summary", {}, t("{n} models", { n: account.models.length })), h("p", { class: "tags" }, account.models.map((model) => h("span", { class: "tag" }, model)))) : null,
     h("footer", {},
       button(t("Test"), act(name, "test", (answer) => answer.ok ? t("{name} is signed in", { name }) : `${name}: ${answer.account.reason || stateWord(answer.account.state)}`), { disabled: paused, kind: "small" }),
@@ -123,12 +133,16 @@ export default (root) => {
   const update = (accounts) => {
     const names = new Set(accounts.map(({ name }) => name));
     for (const [name, [, element]] of known) if (!names.has(name)) { element.remove(); known.delete(name); }
-    const minute = Math.floor(Date.now() / 30000);
+    const minute = Math.floor(Date.now() / 60000);
     for (const account of accounts) {
-      const look = JSON.stringify([account, minute]);
+      const look = lookOf(account) + (account.usage?.length ? minute : "");
       const before = known.get(account.name);
-      if (before?.[0] === look || before?.[1].querySelector(".busy")) continue;
+      if (before?.[0] === look || before?.[1].querySelector(".busy")) {
+        fill(before[1].querySelector(".rows"), facts(account));
+        continue;
+      }
       const made = card(account);
+      fill(made.querySelector(".rows"), facts(account));
       if (before) {
         made.querySelector("details")?.toggleAttribute("open", before[1].querySelector("details")?.open ?? false);
         const focused = [...before[1].querySelectorAll("button")].indexOf(document.activeElement);

@@ -49,10 +49,17 @@ const status = (now) => {
         h("p", { class: "status-word", role: "status" }, now.serving ? t("Ready to serve") : t("Not serving")),
         h("p", { class: "status-why" }, now.serving
           ? t("{ready} of {all} accounts are ready", { ready: number(now.states.ready ?? 0), all: number(now.accounts.length) })
-          : now.reason))),
+          : now.needs.length ? t("No account can serve a call now.") : now.reason))),
     h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
   ];
 };
+
+const MOST_NEEDS = 6;
+const needs = (found) => [
+  ...found.slice(0, MOST_NEEDS).map(({ name, state, reason }) => h("li", {}, h("a", { href: "#/accounts", class: `need state-${state}` },
+    icon(state), h("strong", {}, name), h("span", {}, stateWord(state)), h("span", { class: "muted" }, reason)))),
+  found.length > MOST_NEEDS ? h("li", { class: "muted small" }, t("and {n} more", { n: number(found.length - MOST_NEEDS) })) : "",
+];
 
 const strip = (accounts) => accounts.length
   ? h("ul", { class: `strip ${accounts.length > 24 ? "dense" : ""}` }, accounts.map(({ name, state, reason, tier }) =>
@@ -75,12 +82,14 @@ const bases = () => h("dl", { class: "bases" }, [["OpenAI", "/v1"], ["Gemini", "
 export default (root) => {
   const banner = h("p", { class: "notice simulated", hidden: true }, icon("warn"), h("span", {}, t("Answers are SIMULATED by an offline site: nothing here comes from Google.")));
   const lost = h("p", { class: "notice bad", hidden: true, role: "status" }, t("The connection is lost; trying again."));
+  const worker = h("p", { class: "notice", hidden: true });
   const hero = h("section", { class: "card hero" });
+  const need = h("ul", { class: "needs" });
   const graphs = charts();
   const accounts = h("div", {});
   const failures = h("ul", { class: "failures" });
   const plugins = h("p", { class: "tags" });
-  root.append(banner, lost, hero, graphs.element,
+  root.append(banner, lost, worker, h("div", { class: "stack" }, hero, need), graphs.element,
     h("section", { class: "card" }, h("h2", {}, t("Accounts")), accounts),
     h("div", { class: "columns" },
       h("section", { class: "card" }, h("h2", {}, t("Recent errors")), failures),
@@ -96,6 +105,9 @@ export default (root) => {
     overview: (now) => {
       banner.hidden = !now.simulated;
       ifNew("hero", [now.serving, now.reason, now.in_flight, now.queued, Math.floor(now.uptime_s / 5), now.states], () => hero.replaceChildren(...status(now)));
+      worker.hidden = !now.worker;
+      if (now.worker) worker.textContent = t("This page shows worker {number} of {of}: requests, log and keys' use are those that it served. /metrics has all of them together.", now.worker);
+      ifNew("needs", now.needs, (found) => { need.hidden = !found.length; need.replaceChildren(...needs(found)); });
       ifNew("hour", now.hour, graphs.update);
       ifNew("accounts", now.accounts, () => accounts.replaceChildren(strip(now.accounts)));
       ifNew("failures", [now.failures, Math.floor(Date.now() / 20000)], () => failures.replaceChildren(...(now.failures.length ? now.failures.slice(0, 8).map(failure) : [h("li", { class: "empty" }, t("None since the start."))])));

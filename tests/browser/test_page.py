@@ -189,12 +189,12 @@ async def test_logs_are_live_and_can_be_filtered(signed_in: Page, live: Live) ->
 
 
 async def test_the_language_is_switched_and_remembered(signed_in: Page) -> None:
-    await signed_in.get_by_role("button", name="中文").click()
+    await signed_in.get_by_role("button", name="ZH").click()
     await expect(signed_in.get_by_role("heading", level=1)).to_have_text("概览")
     assert await signed_in.evaluate("document.documentElement.lang") == "zh-CN"
     await signed_in.reload()
     await expect(signed_in.get_by_role("heading", level=1)).to_have_text("概览")
-    await signed_in.get_by_role("button", name="English").click()
+    await signed_in.get_by_role("button", name="EN").click()
     await expect(signed_in.get_by_role("heading", level=1)).to_have_text("Overview")
 
 

@@ -3,6 +3,7 @@ else."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import aiohttp
 import pytest
 
 from config.loader import load
+from config.settings import Settings
+from gateway.app import running
 from gateway.console import insight
 from gateway.console.journal import STEP_S, STEPS, Journal
 from gateway.errors import AccountExpired
 from gateway.model import Call, Outcome, Usage
-from gateway.testing import Client, Script, make_client
+from gateway.testing import Client, Script, ScriptedUpstream, make_client
+from gateway.wire.tokens import count
 from plugins.api_key import Settings as ApiKeySettings
 
 GUARDED = ["/api/overview", "/api/events", "/api/logs", "/api/plugins", "/api/settings", "/api/keys", "/api/originals/x/0"]
@@ -71,6 +75,71 @@ async def test_whoever_looks_sees_requests_as_they_end() -> None:
         asked = await client.chat("hi")
         lines = await event(response, "log")
         assert lines[0]["id"] == asked.headers["X-Request-ID"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("choices", [1, 2])
+async def test_of_an_answer_that_the_caller_left_the_log_says_what_was_sent(choices: int) -> None:
+    endless = Script("The first words of a long answer", asyncio.Event())
+    async with make_client(script=[endless]) as client, client.http.get("/api/events?topics=log") as events:
+        body = {"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": "Go on"}], "stream": True}
+        async with client.http.post("/v1/chat/completions", json=body | {"n": choices}) as reply:
+            for _ in range(choices):
+                while b"first words" not in await reply.content.readline():
+                    pass
+        (line,) = await event(events, "log")  # type: ignore[misc]
+    assert line["status"] == 499 and line["tokens_in"] > 0
+    assert line["tokens_out"] == pytest.approx(choices * count("The first words of a long answer"), abs=1)
+
+
+async def all_tried(client: Client) -> None:
+    """Every account has been signed in, or cannot be."""
+    tried = [account.signing_in for account in client.gateway.pool.accounts if account.signing_in]
+    await asyncio.gather(*tried)
+
+
+async def test_the_overview_names_the_accounts_that_need_something_and_ready_does_not() -> None:
+    dead = AccountExpired("The account's cookies are dead", hint="account a")
+    upstream = ScriptedUpstream(sign_in_errors={"b": dead})
+    async with make_client(upstream=upstream, accounts=2) as client:
+        await all_tried(client)
+        overview = await told(client, "/api/overview")
+        assert overview["serving"] is True
+        (need,) = overview["needs"]  # type: ignore[misc]
+        assert need["name"] == "b" and need["state"] == "expired" and need["reason"]
+    upstream = ScriptedUpstream(sign_in_errors={"a": dead})
+    async with make_client(upstream=upstream) as client:
+        await all_tried(client)
+        overview = await told(client, "/api/overview")
+        async with client.http.get("/ready") as response:
+            public = await response.json()
+    assert overview["serving"] is False and [need["name"] for need in overview["needs"]] == ["a"]  # type: ignore[attr-defined]
+    assert public["reason"] == overview["reason"] and "account a" not in public["reason"]
+
+
+async def test_an_open_page_is_told_when_other_settings_hold(tmp_path: Path) -> None:
+    table = {"server": {"port": 0}, "accounts": [{"name": "old", "secure_1psid": "one"}]}
+    upstream = ScriptedUpstream()
+    async with running(
+        Settings.model_validate(table),
+        tmp_path,
+        upstream=lambda settings, folder: upstream,
+        plugins=[],
+        source=lambda: Settings.model_validate(table),
+    ) as gateway, aiohttp.ClientSession(gateway.url) as http:
+        async with http.get("/api/events?topics=accounts") as before:
+            words = [await event(before, "settings")]
+            assert [account["name"] for account in await event(before, "accounts")] == ["old"]  # type: ignore[attr-defined]
+            table["accounts"] = [{"name": "new", "secure_1psid": "two"}]
+            table["pool"] = {"queue_size": 7}
+            table["server"] = {"port": 0}
+            await gateway.reload()
+            await before.read()  # it ends by itself, at the next tick
+        async with http.get("/api/events?topics=accounts") as after:
+            words.append(await event(after, "settings"))
+            assert [account["name"] for account in await event(after, "accounts")] == ["new"]  # type: ignore[attr-defined]
+        async with http.get("/api/events?topics=overview") as again:
+            words.append(await event(again, "settings"))
+    assert words[0] != words[1] == words[2]
 
 
 async def test_an_unknown_topic_is_refused_by_name() -> None:

@@ -6,7 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
+from gateway.console.pages import Pages
 from gateway.testing import make_client
 
 STATIC = Path(__file__).parent.parent.parent / "static"
@@ -34,6 +37,17 @@ ABSENT = ["/static/", "/static/views", "/static/../gateway.toml", "/docs/package
 async def test_no_other_file_is_served(path: str) -> None:
     async with make_client() as client, client.http.get(path) as response:
         assert response.status == 404
+
+
+async def test_without_its_renderer_the_reference_says_what_to_install() -> None:
+    pages, app = Pages(lambda: {}, renderer=None), web.Application()
+    app.add_routes(pages.routes())
+    async with TestClient(TestServer(app)) as client:
+        async with client.get("/docs") as response:
+            text = await response.text()
+            assert response.status == 200 and "pip install" in text and "[docs]" in text and "/openapi.json" in text
+        async with client.get("/static/docs.css") as response:
+            assert ".missing" in await response.text()
 
 
 async def test_head_of_the_page_is_answered() -> None:

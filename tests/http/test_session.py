@@ -3,13 +3,15 @@ cookie; strangers and other sites get nowhere."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from gateway.http.session import LINK_S, Sessions
+from gateway.errors import Unauthenticated
+from gateway.http.session import LINK_S, Sessions, new_link
 from gateway.model import RequestHead
 from gateway.state.memory import MemoryStore
 from gateway.testing import Client, make_client
@@ -75,6 +77,26 @@ async def test_the_link_of_the_console_opens_once(client: Client) -> None:
     await sign_in(client, token=token)
     assert await status(client, "POST", "/api/session", {}, {"token": token}) == 401
     assert client.gateway.page == f"{client.url}/"
+
+
+async def test_one_link_opens_the_page_of_whichever_process_it_reaches_and_only_once() -> None:
+    store, link = MemoryStore(), new_link(time.time())
+    one, other = Sessions(store, link=link), Sessions(store, link=link)
+    for sessions in (one, other):
+        sessions.guard(KEY, is_open=True)
+    assert await other.begin(link=link)
+    with pytest.raises(Unauthenticated):
+        await one.begin(link=link)
+
+
+async def test_where_nobody_signs_in_each_of_several_processes_takes_the_same_token() -> None:
+    one, other = (Sessions(MemoryStore(), link="9999999999-the-link") for _ in range(2))
+    for sessions in (one, other):
+        sessions.guard(None, is_open=True)
+    token = await one.csrf(RequestHead("GET", "/", {}, {}, "", "r", "openai"))
+    assert token and token != "9999999999-the-link"
+    head = RequestHead("POST", "/api/keys", {"x-csrf-token": token}, {}, "", "r", "openai")
+    assert await other.allows(head)
 
 
 def test_the_link_of_the_console_ends_by_itself() -> None:

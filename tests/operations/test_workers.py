@@ -109,6 +109,23 @@ async def test_sighup_reaches_every_worker(two: Two) -> None:
                 await asyncio.sleep(0.05)
 
 
+async def test_the_link_on_the_console_opens_the_page_of_every_worker_once_and_each_says_who_it_is(two: Two) -> None:
+    async with two(admin={"key": "adm-of-workers"}) as process:
+        await process.says("admin page: ")
+        (page,) = [line.partition("admin page: ")[2] for line in process.said if "admin page: " in line]
+        token = page.strip().partition("#token=")[2]
+        seen, statuses = set(), []
+        for _ in range(20):  # each on a connection of its own, so that both workers get some
+            async with aiohttp.ClientSession(process.url, headers={"Authorization": "Bearer adm-of-workers"}) as http:
+                async with http.get("/api/overview") as response:
+                    worker = (await response.json())["worker"]
+                async with http.post("/api/session", json={"token": token}) as response:
+                    statuses.append(response.status)
+            seen.add(worker["number"])
+        assert seen == {1, 2} and worker["of"] == 2
+        assert sorted(set(statuses[:9])) == [200, 401] and statuses.count(200) == 1
+
+
 def test_more_than_one_worker_needs_a_store_that_they_share(tmp_path: Path) -> None:
     (tmp_path / "gateway.toml").write_text("[server]\nworkers = 2\n")
     with pytest.raises(ConfigError, match=r"server\.workers: more than 1"):

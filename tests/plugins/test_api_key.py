@@ -50,6 +50,24 @@ async def test_the_key_is_taken_where_clients_send_it(request_head: RequestHead)
     assert principal is not None and principal.name == "me"
 
 
+@pytest.mark.parametrize(
+    ("request_head", "place"),
+    [
+        (head(), "`Authorization: Bearer`"),
+        (head("gemini"), "`x-goog-api-key`"),
+        (head("anthropic"), "`x-api-key`"),
+        (head("anthropic", Authorization="Bearer no"), "`Authorization: Bearer`"),
+        (head("openai", x_api_key="no"), "`x-api-key`"),
+        (head("gemini", {"key": "no"}), "`?key=`"),
+        (head("gemini", x_goog_api_key="no"), "`x-goog-api-key`"),
+    ],
+)
+async def test_who_is_refused_is_told_where_the_key_belongs_or_was(request_head: RequestHead, place: str) -> None:
+    with pytest.raises(Unauthenticated) as refusal:
+        await plugin().authenticate(request_head)
+    assert place in refusal.value.message
+
+
 WRONG = [
     head(),
     head("openai", {"key": KEY}),

