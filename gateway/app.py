@@ -57,11 +57,13 @@ FIXED = {
 }
 @dataclass(frozen=True, slots=True)
 class Seams:
-    """What tests and the demo put in: another upstream, plugins that exist already, simulated answers."""
+    """What tests and the demo put in: another upstream, plugins that exist already, simulated answers, another clock
+    (seconds since 1970) for the accounts."""
 
     upstream: Callable[[Settings, Path], Upstream] | None = None
     plugins: Sequence[LoadedPlugin] | None = None
     simulated: bool = False
+    clock: Callable[[], float] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -241,7 +243,7 @@ class Running:
             Catalogue(),
             settings.pool,
             strict=settings.gateway.strict_models,
-            clock=steady(),
+            clock=self._seams.clock or steady(),
             changed=self._account_changed,
         )
         if self._now is not None:
@@ -283,16 +285,17 @@ async def running(
     plugins: Sequence[LoadedPlugin] | None = None,
     state: StateStore | None = None,
     simulated: bool = False,
+    clock: Callable[[], float] | None = None,
     source: Callable[[], Settings] | None = None,
     sockets: Sequence[socket.socket] = (),
 ) -> AsyncIterator[Running]:
     """Serve `settings` (relative paths are relative to `root`); leaving the context drains. `source` reads the settings
     again for a reload; `sockets` listen already. The others are the seams of tests and of the demo: another upstream,
-    plugins that exist already, another state store."""
+    plugins that exist already, another state store, another clock."""
     async with AsyncExitStack() as stack:
         stack.push_async_callback(settle)
         store = state or state_store(settings)
-        gateway = Running(settings, root, store, Seams(upstream, plugins, simulated), source)
+        gateway = Running(settings, root, store, Seams(upstream, plugins, simulated, clock), source)
         await store.open()
         stack.push_async_callback(store.close)
         trimming = spawn(trim_for_ever(), "give memory back", endless=True)
