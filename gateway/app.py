@@ -245,6 +245,7 @@ class Running:
             strict=settings.gateway.strict_models,
             clock=self._seams.clock or steady(),
             changed=self._account_changed,
+            state=self._store,
         )
         if self._now is not None:
             pool.inherit(self._now.backend.pool)
