@@ -54,6 +54,7 @@ RIGHT = {
     "upstream_timeout",
     "upstream_changed",
     "egress_blocked",
+    "account_expired",
     "no_account",
     "overloaded",
 }
