@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -101,6 +102,7 @@ class Running:
         self._now: Assembly | None = None
         self._retiring: set[asyncio.Task[None]] = set()
         self._changing = asyncio.Lock()
+        self._reloading: asyncio.Task[Any] | None = None
 
     @property
     def page(self) -> str:
@@ -141,11 +143,15 @@ class Running:
         """Read the settings again and let them hold for every request from now on; running requests end as they began.
         Raises ConfigError with all that is wrong: then nothing has changed."""
         async with self._changing:
+            self._reloading = asyncio.current_task()
             if self._source is None or self.boundary.stopping:
                 raise ConfigError(["this gateway has no file to read again, or is stopping"])
             settings, _ = with_keys(await asyncio.to_thread(self._source), self.state_dir)
             _refuse_fixed(self.settings, settings)
             before, new = self._in_front, await self._assemble_again(settings)
+            if before.boundary.stopping:
+                await new.stack.aclose()
+                raise ConfigError(["this gateway is stopping"])
             self._put_in_front(new)
             if new.backend is not before.backend:
                 new.backend.keeper.start()
@@ -171,10 +177,13 @@ class Running:
         if self._now is None:
             return
         await self.drain()
-        for task in self._retiring:
-            task.cancel()
-        await asyncio.gather(*self._retiring, return_exceptions=True)
-        await self._now.stack.aclose()
+        if self._reloading is not None and self._changing.locked():
+            self._reloading.cancel()  # which closes what it has opened so far
+        async with self._changing:
+            for task in self._retiring:
+                task.cancel()
+            await asyncio.gather(*self._retiring, return_exceptions=True)
+            await self._now.stack.aclose()
 
     async def _retire(self, assembly: Assembly) -> None:
         try:
