@@ -75,7 +75,7 @@ def view(account: Account, now: float, rotation_interval_s: float) -> AccountVie
     health, history = account.health, account.history
     names = {offer.id: offer.name for offer in account.offers}
     state, reason, until = str(health.state), health.reason, health.until
-    if account.egress.blocked_until > now and health.state in (State.READY, State.STARTING):
+    if account.egress.blocked_until > now and health.state in (State.READY, State.STARTING, State.UNREACHABLE):
         state, reason, until = "cooling", "its network address is blocked by Google", account.egress.blocked_until
     return AccountView(
         name=account.name,

@@ -249,7 +249,7 @@ class Keeper:
 
     def _wants_to_sign_in(self, account: Account, now: float) -> bool:
         """Whether an account that is not signed in is to try again: its time, and its egress', is over."""
-        waiting = account.health.state in (State.STARTING, State.EXPIRED, State.REJECTED)
+        waiting = account.health.state in (State.STARTING, State.UNREACHABLE, State.EXPIRED, State.REJECTED)
         return waiting and now >= max(account.health.until, account.egress.blocked_until)
 
     def _troubled(self, account: Account, error: UpstreamError, model_id: str) -> None:

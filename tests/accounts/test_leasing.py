@@ -7,9 +7,13 @@ from collections import Counter
 
 import pytest
 
+from gateway.accounts.health import State
 from gateway.errors import AccountExhausted, AccountExpired, EgressBlocked, UpstreamUnavailable
 from gateway.state.redis import RedisStore
 from gateway.testing import Client, Script, ScriptedUpstream, make_client
+from plugins.metrics import STATES
+from plugins.metrics import Plugin as Metrics
+from plugins.metrics import Settings as MetricsSettings
 
 
 def asked(client: Client) -> list[str]:
@@ -165,6 +169,26 @@ async def test_another_proxy_frees_an_account_from_the_block_of_its_old_one() ->
         await client.gateway.keeper.tick()
         await client.gateway.keeper.settled()
         assert client.gateway.pool.views()[0].state == "ready"
+
+
+async def test_an_account_that_google_is_not_reached_for_is_called_unreachable_everywhere() -> None:
+    broken = ScriptedUpstream(sign_in_errors={"a": UpstreamUnavailable("The connection to Gemini broke")})
+    async with make_client(plugins=[("metrics", Metrics(MetricsSettings()))], upstream=broken) as client:
+        await client.gateway.keeper.settled()
+        async with client.http.get("/api/accounts/a") as response:
+            account = (await response.json())["account"]
+        assert (account["state"], account["reason"]) == ("unreachable", "The connection to Gemini broke")
+        async with client.http.get("/metrics") as response:
+            assert 'gateway_accounts{state="unreachable"} 1.0' in await response.text()
+        async with client.http.get("/ready") as response:
+            assert (await response.json())["reason"] == "unreachable: The connection to Gemini broke"
+        broken.sign_in_errors.clear()
+        client.gateway.keeper.sign_in(client.gateway.pool.accounts[0])
+        assert (await client.chat("hello")).status == 200
+
+
+def test_the_metrics_know_every_state() -> None:
+    assert set(STATES) == set(State)
 
 
 async def test_a_disabled_account_is_left_alone() -> None:
