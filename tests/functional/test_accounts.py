@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gateway.logs import Redactor
 from gateway.simulator import Account, Fault, Status
 from tests.functional.conftest import Launch, Live
 
@@ -167,6 +168,29 @@ async def test_an_account_is_changed_switched_and_deleted_while_calls_run(launch
         assert (await ask(live, "GET", f"/api/accounts/{name}"))[0] == 404
         assert len((await running).text) == 400
         assert (await live.client.chat("hello")).status == 200
+
+
+class Opaque(Account):
+    """An account with cookies that do not look like any."""
+
+    def rotate(self, now: float, grace_s: float) -> str:
+        self.psidts = super().rotate(now, grace_s)[::-1]
+        return self.psidts
+
+
+async def test_no_log_line_of_anybody_shows_a_cookie_that_came_while_it_runs(launch: Launch) -> None:
+    async with launch(accounts=[Opaque("a", "psid-" * 6, "ts-" * 9)], settings=QUIET) as live:
+        b = live.site.add(Account("b", "another-" * 4, "values-" * 5))
+        c = live.site.add(Account("c", "a-third-" * 4, "secret-" * 5))
+        assert (await ask(live, "POST", "/api/cookies", cookies(b, proxy=live.proxy_url)))[0] == 200
+        assert (await ask(live, "POST", "/api/accounts", cookies(c, name="c", proxy=live.proxy_url)))[0] == 201
+        assert (await ask(live, "POST", "/api/accounts/a/rotate"))[1]["result"] == "renewed"
+        wrong = {"SECURE_1PSID": "refused-" * 4, "SECURE_1PSIDTS": "for-good-" * 4, "proxy": live.proxy_url}
+        assert (await ask(live, "POST", "/api/cookies", wrong))[0] == 400
+        values = [value for account in live.site.accounts for value in account.cookies.values()]
+        for value in [*values, wrong["SECURE_1PSID"], wrong["SECURE_1PSIDTS"]]:
+            shown = Redactor().clean(f"some library: header Cookie: x={value}; y={value}")
+            assert value not in shown and "***" in shown
 
 
 async def test_a_rotation_by_hand_tells_the_truth(launch: Launch) -> None:
