@@ -21,7 +21,7 @@ from gateway.accounts.account import Account
 from gateway.accounts.cookies import CookieStore, Record
 from gateway.accounts.health import Health, State
 from gateway.accounts.notices import Notices
-from gateway.accounts.pool import Pool
+from gateway.accounts.pool import REMOVED, Pool
 from gateway.accounts.roster import Member
 from gateway.background import spawn
 from gateway.errors import AccountExhausted, AccountExpired, EgressBlocked, UpstreamChanged, UpstreamError
@@ -137,6 +137,10 @@ class Keeper:
         records = {record.name: record for record in self._store.all()}
         for record in roster.taken_over(self._configured, records, self._pool.clock()):
             records[record.name] = await self._store.save(record)
+        left_out = roster.left_out(self._configured, records)
+        if new := set(left_out) - set(self._pool.left_out):
+            log.warning("left out: %s: %s", ", ".join(sorted(new)), REMOVED)
+        self._pool.left_out = left_out
         wanted = roster.members(self._configured, records, self._settings)
         names = {member.settings.name for member in wanted}
         for account in list(self._pool.accounts):
@@ -159,9 +163,9 @@ class Keeper:
         if member.cookies != cookies:
             account.upstream.use(member.cookies)
             account.synced = member.cookies
-        if not member.settings.enabled:
-            if account.health.state is not State.DISABLED:
-                self._pool.switch_off(account)
+        if member.off:
+            if account.health.reason != member.off:
+                self._pool.switch_off(account, member.off)
         elif account.health.state is State.DISABLED:
             self._pool.set(account, Health())
             self.sign_in(account)

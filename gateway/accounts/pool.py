@@ -31,12 +31,17 @@ log = logging.getLogger(__name__)
 
 Advice = Callable[[Call, Sequence[AccountView]], Awaitable[str | None]]
 NO_ACCOUNT = "no account is configured: paste the cookies of one into POST /api/cookies or gateway.toml (see README)"
+REMOVED = (
+    "it was removed at run time, so what gateway.toml says of it is ignored; `python -m gateway accounts enable NAME`, "
+    "POST /api/accounts/NAME/enable, or new cookies bring it back"
+)
 
 
 class Pool:
     """The accounts, once `join` brought them. `clock` gives seconds since 1970; `changed` is told when an account changes
     state; `advice` is asked which of the free accounts a call should get; `state` counts what egresses may; `troubled` is
-    told of every failure of an account, and the id of the model (none: it was signing in)."""
+    told of every failure of an account, and the id of the model (none: it was signing in). `left_out` are the accounts
+    that gateway.toml names and a person removed."""
 
     def __init__(
         self,
@@ -51,6 +56,7 @@ class Pool:
     ) -> None:
         self.catalogue = catalogue
         self.clock = clock
+        self.left_out: tuple[str, ...] = ()
         self.troubled: Callable[[Account, UpstreamError, str], None] = lambda account, error, model_id: None
         self._upstream = upstream
         self._settings = settings
@@ -97,8 +103,8 @@ class Pool:
         )
         account.health = replace(account.health, models=self._exhausted.get(account.name, {}))
         self._accounts.append(account)
-        if not member.settings.enabled:
-            self.switch_off(account)
+        if member.off:
+            self.switch_off(account, member.off)
         return account
 
     def adapt(self, account: Account, member: Member) -> None:
@@ -135,9 +141,9 @@ class Pool:
         if account.removed and not account.in_flight:
             spawn(account.upstream.close(), "close a retired account")
 
-    def switch_off(self, account: Account) -> None:
+    def switch_off(self, account: Account, why: str) -> None:
         """Let the account serve no further call."""
-        self.set(account, Health(State.DISABLED, "switched off"))
+        self.set(account, Health(State.DISABLED, why))
 
     def _capacity(self, member: Member) -> int:
         return member.settings.max_concurrency or self._settings.max_concurrency
@@ -219,7 +225,7 @@ class Pool:
         """None when some account could serve a call now, else the reason in words."""
         now = self.clock()
         if not self._accounts:
-            return NO_ACCOUNT
+            return f"no account is left of gateway.toml: {REMOVED}" if self.left_out else NO_ACCOUNT
         for account in self._accounts:
             if account.egress.blocked_until <= now and any(account.health.serves(o.id, now) for o in account.offers):
                 return None

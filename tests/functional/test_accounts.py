@@ -95,6 +95,7 @@ WRONG = [
     ("text", "missing"),
     ([1, 2], "must hold objects"),
     ({"SECURE_1PSID": "g.a000-abcdefghijklmnopqrstuvw", "name": "../x"}, "name"),
+    ({"SECURE_1PSID": "g.a000-abcdefghijklmnopqrstuvw", "name": ".."}, "name"),
     ({"SECURE_1PSID": "g.a000-abcdefghijklmnopqrstuvw", "proxy": 7}, "proxy"),
 ]
 
@@ -164,10 +165,75 @@ async def test_an_account_is_changed_switched_and_deleted_while_calls_run(launch
         status, reply = await ask(live, "POST", f"/api/accounts/{name}/enable")
         await live.ready()
         assert live.gateway.pool.find(name).health.state == "ready"  # type: ignore[union-attr]
-        assert (await ask(live, "DELETE", f"/api/accounts/{name}"))[1] == {"deleted": name}
+        assert (await ask(live, "DELETE", f"/api/accounts/{name}"))[1]["deleted"] == name
         assert (await ask(live, "GET", f"/api/accounts/{name}"))[0] == 404
         assert len((await running).text) == 400
         assert (await live.client.chat("hello")).status == 200
+
+
+async def test_an_account_of_the_file_that_was_deleted_says_so_and_comes_back(launch: Launch) -> None:
+    async with launch(settings=QUIET) as live:
+        _, reply = await ask(live, "DELETE", "/api/accounts/a")
+        assert reply["deleted"] == "a" and "POST /api/accounts/a/enable" in reply["note"]
+        status, ready = await ask(live, "GET", "/ready")
+        assert status == 503 and "removed at run time" in ready["reason"]
+    async with launch(accounts=live.site.accounts, settings=QUIET) as live:  # a restart forgets nothing of it
+        _, listed = await ask(live, "GET", "/api/accounts")
+        assert listed["accounts"] == []
+        assert listed["removed"][0]["name"] == "a" and "accounts enable a" in listed["removed"][0]["reason"]
+        status, reply = await ask(live, "POST", "/api/accounts/a/enable")
+        assert (status, reply["account"]["source"]) == (200, "settings")
+        assert (await live.client.chat("hello")).status == 200
+        assert (await ask(live, "GET", "/api/accounts"))[1]["removed"] == []
+
+
+async def test_who_switched_an_account_off_is_told(launch: Launch) -> None:
+    async with launch(settings=QUIET) as live:
+        _, reply = await ask(live, "POST", "/api/accounts/a/disable")
+        account = reply["account"]
+        assert (account["state"], account["reason"]) == ("disabled", "switched off by a person: enable it")
+
+
+async def test_one_login_is_one_account(launch: Launch) -> None:
+    async with launch(accounts=2, settings=QUIET) as live:
+        a = live.site.account("a")
+        for path in ("/api/cookies", "/api/accounts"):
+            status, reply = await ask(live, "POST", path, cookies(a, name="twin", proxy=live.proxy_url))
+            assert (status, reply["error"]["param"]) == (400, "name")
+            assert "cookies of the account a" in reply["error"]["message"]
+        status, reply = await ask(live, "PATCH", "/api/accounts/b", cookies(a))
+        assert status == 400
+        assert [view.name for view in live.gateway.pool.views()] == ["a", "b"]
+
+
+async def test_pastes_at_the_same_time_make_accounts_of_their_own(launch: Launch) -> None:
+    async with launch(settings=QUIET) as live:
+        more = [live.site.add(Account(name)) for name in "bcd"]
+        replies = await asyncio.gather(
+            *(ask(live, "POST", "/api/cookies", cookies(account, proxy=live.proxy_url)) for account in more)
+        )
+        assert {reply["account"]["name"] for _, reply in replies} == {"account-1", "account-2", "account-3"}
+
+
+async def test_adding_removing_and_reloading_at_once_ends_in_one_truth(launch: Launch) -> None:
+    async with launch(settings=QUIET) as live:
+        b = live.site.add(Account("b"))
+        paste = cookies(b, name="b", proxy=live.proxy_url)
+        for _ in range(3):
+            results = await asyncio.gather(
+                ask(live, "POST", "/api/cookies", paste),
+                ask(live, "DELETE", "/api/accounts/b"),
+                ask(live, "POST", "/api/accounts/a/disable"),
+                ask(live, "POST", "/api/accounts/a/enable"),
+                live.gateway.keeper.tick(),
+                return_exceptions=True,
+            )
+            assert not [result for result in results if isinstance(result, BaseException)]
+            assert {status for status, _ in results[:4]} <= {200, 404}
+        await ask(live, "POST", "/api/cookies", paste)
+        await ask(live, "POST", "/api/accounts/a/enable")
+        await live.gateway.keeper.settled()
+        assert [(view.name, view.state) for view in live.gateway.pool.views()] == [("a", "ready"), ("b", "ready")]
 
 
 class Opaque(Account):
