@@ -102,6 +102,12 @@ class World:
         self.process.alive = False
         await asyncio.gather(self.keeper.close(), return_exceptions=True)
 
+    async def restart(self) -> None:
+        """An orderly end, as for an update, and a new process a minute later."""
+        await self.keeper.close()
+        self.now += MINUTE
+        await self.boot()
+
     async def step(self, seconds: float) -> None:
         """Time passes, and the gateway does what is due. A process that died is started again five minutes later."""
         self.now += seconds
@@ -163,6 +169,8 @@ async def test_thirty_days_lose_no_account_that_could_have_lived(caplog: pytest.
                 here.google.accounts[name].mood = chance.choice(moods)
             elif hour % 6 == 1:
                 here.process.die_at = chance.choice(POINTS)
+            elif hour % 24 == 14:
+                await here.restart()
             # Once a week Google ends a session for good, and a day later a person brings new cookies.
             if hour % 168 == 100:
                 here.google.kill("d")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -234,6 +235,31 @@ async def test_adding_removing_and_reloading_at_once_ends_in_one_truth(launch: L
         await ask(live, "POST", "/api/accounts/a/enable")
         await live.gateway.keeper.settled()
         assert [(view.name, view.state) for view in live.gateway.pool.views()] == [("a", "ready"), ("b", "ready")]
+
+
+async def test_no_cookie_is_in_any_file_log_metric_or_reply(
+    launch: Launch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with launch(accounts=2, settings=QUIET) as live:
+        secrets, replies = {value for a in live.site.accounts for value in a.cookies.values()}, []
+        c, stranger = live.site.add(Account("c")), Account("d")
+        for body in (cookies(c, proxy=live.proxy_url), cookies(stranger, proxy=live.proxy_url), {"paste": c.psid + "\n!"}):
+            replies.append(await ask(live, "POST", "/api/cookies", body))
+        for kind in ("psidts", "psidcc", "429", "401"):
+            live.site.account("a").rotation = kind  # type: ignore[assignment]
+            replies.append(await ask(live, "POST", "/api/accounts/a/rotate"))
+            secrets |= {value for a in (*live.site.accounts, stranger) for value in a.cookies.values()}
+        live.site.account("b").expired = True
+        replies += [(await live.client.chat("hello")).headers for _ in range(4)]
+        await live.gateway.keeper.settled()
+        for path in ("/api/accounts", "/api/accounts/b", "/api/info", "/ready", "/health", "/metrics", "/api/openapi.json"):
+            async with live.client.http.get(path) as response:
+                replies.append((dict(response.headers), await response.text()))
+    assert "gateway_account_rotations" in repr(replies) and len(secrets) == 9
+    files = "".join(str(file) + file.read_text("latin-1") for file in files_below(tmp_path / "state"))
+    for where in (caplog.text, repr(replies), files):
+        assert where and not [secret for secret in secrets if secret in where]
 
 
 class Opaque(Account):
