@@ -42,9 +42,10 @@ class Redactor:
 
     def clean(self, text: str) -> str:
         """`text` without secrets."""
-        for word in (*self._known, *hidden()):
-            if word in text:
-                text = text.replace(word, HIDDEN)
+        for words in (self._known, hidden()):
+            for word in words:
+                if word in text:
+                    text = text.replace(word, HIDDEN)
         return _SUSPECT.sub(HIDDEN, text) if any(hint in text for hint in _HINTS) else text
 
 
