@@ -140,7 +140,9 @@ class Pool(Section):
 class Account(Section):
     """One Gemini account, by its cookies."""
 
-    name: str = Field("", max_length=64, pattern=r"^[A-Za-z0-9._@+-]*$", description="Name in logs and metrics.")
+    name: str = Field(
+        "", max_length=64, pattern=r"^([A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)?$", description="Name in logs and metrics."
+    )
     secure_1psid: CookieValue = Field(description="Value of the cookie __Secure-1PSID.")
     secure_1psidts: CookieValue = Field(SecretStr(""), description="Value of the cookie __Secure-1PSIDTS.")
     secure_1psidcc: CookieValue = Field(SecretStr(""), description="Value of the cookie __Secure-1PSIDCC.")
@@ -215,4 +217,9 @@ class Settings(Section):
         names = [account.name for account in self.accounts]
         if double := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"accounts: two have the name {sorted(double)[0]!r}")
+        by_cookie: dict[str, str] = {}
+        for account in self.accounts:
+            other = by_cookie.setdefault(account.secure_1psid.get_secret_value(), account.name)
+            if other != account.name:  # each would rotate the other's cookies away
+                raise ValueError(f"accounts: {other!r} and {account.name!r} have the same secure_1psid")
         return self

@@ -15,9 +15,11 @@ from typing import Any
 
 from config.loader import Loaded
 from gateway.accounts import enrolment, intake, roster
-from gateway.accounts.cookies import CookieStore
+from gateway.accounts.cookies import CookieStore, Record
 from gateway.accounts.enrolment import Enrolled, Enrolment
 from gateway.accounts.intake import Pasted
+from gateway.accounts.pool import REMOVED
+from gateway.accounts.roster import Member
 from gateway.backend import cookie_store, state_store
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.first_keys import state_dir
@@ -89,28 +91,41 @@ async def _desk(loaded: Loaded, say: Say) -> AsyncIterator[_Desk]:
 
 async def _list(desk: _Desk, options: argparse.Namespace) -> int:
     settings = desk.loaded.settings
-    records = {record.name: record for record in desk.store.all()}
-    records |= {new.name: new for new in roster.taken_over(settings.accounts, records, time.time())}
+    records = _records(desk)
     found = roster.members(settings.accounts, records, settings.pool)
+    for left_out in roster.left_out(settings.accounts, records):
+        desk.say(f"{left_out} (settings): removed: {REMOVED.replace('NAME', left_out)}")
     if not found:
         desk.say("there is no account yet: `python -m gateway accounts add`")
         return 1
     good = 0
     for member in found:
+        if member.off:
+            desk.say(f"{_named(member)}: disabled: {member.off}")
+            continue
         account = desk.upstream.account(member.settings)
         account.use(member.cookies)
-        name = f"{member.settings.name} ({member.source}, cookies {member.cookies.fingerprint or 'none'})"
         try:
             profile = await account.sign_in()
         except GatewayError as exc:
-            desk.say(f"{name}: {exc.message}")
+            desk.say(f"{_named(member)}: {exc.message}")
         else:
             good += 1
             offers = ", ".join(offer.name for offer in profile.offers)
-            desk.say(f"{name}: ready{'' if member.settings.enabled else ', but switched off'}, {profile.tier}, {offers}")
+            desk.say(f"{_named(member)}: ready, {profile.tier}, {offers}")
         finally:
             await account.close()
     return 0 if good else 1
+
+
+def _named(member: Member) -> str:
+    return f"{member.settings.name} ({member.source}, cookies {member.cookies.fingerprint or 'none'})"
+
+
+def _records(desk: _Desk) -> dict[str, Record]:
+    """What the store has, and what a gateway that starts now would take over from gateway.toml."""
+    records = {record.name: record for record in desk.store.all()}
+    return records | {new.name: new for new in roster.taken_over(desk.loaded.settings.accounts, records, time.time())}
 
 
 async def _add(desk: _Desk, options: argparse.Namespace) -> int:
@@ -136,16 +151,22 @@ def _told(enrolled: Enrolled) -> str:
 
 
 async def _switch(desk: _Desk, options: argparse.Namespace) -> int:
-    record = enrolment.known_record(desk.store, options.name)
-    await desk.store.save(enrolment.changed(record, {"enabled": options.action == "enable"}, time.time()))
+    records = _records(desk)
+    if options.action == "enable" and options.name in roster.left_out(desk.loaded.settings.accounts, records):
+        await desk.store.save(enrolment.restored(options.name, time.time()))
+    else:
+        record = enrolment.known_record(records, options.name)
+        await desk.store.save(enrolment.changed(record, {"enabled": options.action == "enable"}, time.time()))
     desk.say(f"{options.name} is {options.action}d")
     return 0
 
 
 async def _remove(desk: _Desk, options: argparse.Namespace) -> int:
-    record = enrolment.known_record(desk.store, options.name)
+    record = enrolment.known_record(_records(desk), options.name)
     await desk.store.save(enrolment.erased(record, time.time()))
     desk.say(f"{options.name} is removed, and its cookies are forgotten")
+    if any(settings.name == options.name for settings in desk.loaded.settings.accounts):
+        desk.say(f"gateway.toml still names it: {REMOVED.replace('NAME', options.name)}")
     return 0
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -57,11 +58,13 @@ FIXED = {
 }
 @dataclass(frozen=True, slots=True)
 class Seams:
-    """What tests and the demo put in: another upstream, plugins that exist already, simulated answers."""
+    """What tests and the demo put in: another upstream, plugins that exist already, simulated answers, another clock
+    (seconds since 1970) for the accounts."""
 
     upstream: Callable[[Settings, Path], Upstream] | None = None
     plugins: Sequence[LoadedPlugin] | None = None
     simulated: bool = False
+    clock: Callable[[], float] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -108,6 +111,7 @@ class Running:
         self._now: Assembly | None = None
         self._retiring: set[asyncio.Task[None]] = set()
         self._changing = asyncio.Lock()
+        self._reloading: asyncio.Task[Any] | None = None
 
     @property
     def page(self) -> str:
@@ -148,11 +152,15 @@ class Running:
         """Read the settings again and let them hold for every request from now on; running requests end as they began.
         Raises ConfigError with all that is wrong: then nothing has changed."""
         async with self._changing:
+            self._reloading = asyncio.current_task()
             if self._source is None or self.boundary.stopping:
                 raise ConfigError(["this gateway has no file to read again, or is stopping"])
             settings, _ = with_keys(await asyncio.to_thread(self._source), self.state_dir)
             _refuse_fixed(self.settings, settings)
             before, new = self._in_front, await self._assemble_again(settings)
+            if before.boundary.stopping:
+                await new.stack.aclose()
+                raise ConfigError(["this gateway is stopping"])
             self._put_in_front(new)
             if new.backend is not before.backend:
                 new.backend.keeper.start()
@@ -178,10 +186,13 @@ class Running:
         if self._now is None:
             return
         await self.drain()
-        for task in self._retiring:
-            task.cancel()
-        await asyncio.gather(*self._retiring, return_exceptions=True)
-        await self._now.stack.aclose()
+        if self._reloading is not None and self._changing.locked():
+            self._reloading.cancel()  # which closes what it has opened so far
+        async with self._changing:
+            for task in self._retiring:
+                task.cancel()
+            await asyncio.gather(*self._retiring, return_exceptions=True)
+            await self._now.stack.aclose()
 
     async def _retire(self, assembly: Assembly) -> None:
         try:
@@ -252,8 +263,9 @@ class Running:
             Catalogue(),
             settings.pool,
             strict=settings.gateway.strict_models,
-            clock=steady(),
+            clock=self._seams.clock or steady(),
             changed=self._account_changed,
+            state=self._store,
         )
         if self._now is not None:
             pool.inherit(self._now.backend.pool)
@@ -294,6 +306,7 @@ async def running(
     plugins: Sequence[LoadedPlugin] | None = None,
     state: StateStore | None = None,
     simulated: bool = False,
+    clock: Callable[[], float] | None = None,
     source: Callable[[], Settings] | None = None,
     sockets: Sequence[socket.socket] = (),
     worker: int = 0,
@@ -302,11 +315,12 @@ async def running(
     """Serve `settings` (relative paths are relative to `root`); leaving the context drains. `source` reads the settings
     again for a reload; `sockets` listen already; one of several processes knows its number, from 1, as `worker`, and
     their common one-time `link` to the page. The others are the seams of tests and of the demo: another upstream,
-    plugins that exist already, another state store."""
+    plugins that exist already, another state store, another clock."""
     async with AsyncExitStack() as stack:
         stack.push_async_callback(settle)
         store = state or state_store(settings)
-        gateway = Running(settings, root, store, Seams(upstream, plugins, simulated), source, worker=worker, link=link)
+        seams = Seams(upstream, plugins, simulated, clock)
+        gateway = Running(settings, root, store, seams, source, worker=worker, link=link)
         await store.open()
         stack.push_async_callback(store.close)
         trimming = spawn(trim_for_ever(), "give memory back", endless=True)

@@ -36,6 +36,7 @@ async def several(run: Generate, call: Call) -> AsyncGenerator[Event, None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        call.attempts = sum(one.attempts for one in calls)
         for one in calls:
             call.usage = _sum(call.usage or Usage(), one.usage) if one.usage else call.usage
 
@@ -56,7 +57,6 @@ def _one(call: Call, index: int) -> Call:
 
 def _note(call: Call, one: Call) -> None:
     call.account, call.served_model = one.account or call.account, one.served_model or call.served_model
-    call.attempts += one.attempts
     call.guest = call.guest or one.guest
 
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
+from gateway.secrecy import SHORTEST, hidden
+
 HIDDEN = "***"
-_SHORTEST = 6  # a shorter secret would hide half of every line
 # Things that look like a secret, wherever they come from.
 _SUSPECT = re.compile(
     r"(?:(?<=Bearer )|(?<=bearer )|(?<=[?&]key=)|(?<=api-key: )|(?<=1PSID=)|(?<=1PSIDTS=)|(?<=1PSIDCC=))[^\s'\"&,;]+"
@@ -30,20 +31,21 @@ _BURST, _SPAN_S, _MOST_KINDS = 20, 10.0, 1000
 
 
 class Redactor:
-    """Replaces secrets by `***`: those it was told of, and what looks like one."""
+    """Replaces secrets by `***`: those it was told of, those that came in since (`secrecy`), and what looks like one."""
 
     def __init__(self) -> None:
         self._known: tuple[str, ...] = ()
 
     def learn(self, secrets: Iterable[str]) -> None:
         """From now on hide these, and no longer those it learned before."""
-        self._known = tuple(sorted({word for word in secrets if len(word) >= _SHORTEST}, key=len, reverse=True))
+        self._known = tuple(sorted({word for word in secrets if len(word) >= SHORTEST}, key=len, reverse=True))
 
     def clean(self, text: str) -> str:
         """`text` without secrets."""
-        for word in self._known:
-            if word in text:
-                text = text.replace(word, HIDDEN)
+        for words in (self._known, hidden()):
+            for word in words:
+                if word in text:
+                    text = text.replace(word, HIDDEN)
         return _SUSPECT.sub(HIDDEN, text) if any(hint in text for hint in _HINTS) else text
 
 

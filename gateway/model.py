@@ -391,9 +391,10 @@ class UsageWindow:
 @dataclass(frozen=True, slots=True)
 class AccountView:
     """An account as operators see it: no cookie in it, only the `fingerprint` of its cookies. `state` is ready, cooling,
-    expired, rejected, starting or disabled; any other than ready has its `reason` in words. Times are seconds since
-    1970. `source` is where the account comes from: settings, added (at run time) or guest. `rotations` counts the
-    attempts to renew the cookies by their result; `attention_by` is when the account will probably need new ones."""
+    expired, rejected, starting, unreachable or disabled; any other than ready has its `reason` in words. Times are
+    seconds since 1970. `source` is where the account comes from: settings, added (at run time) or guest. `rotations`
+    counts the attempts to renew the cookies by their result; `attention_by` is when the account will probably need new
+    ones."""
 
     name: str
     state: str

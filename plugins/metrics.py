@@ -27,7 +27,7 @@ from gateway.model import AccountChange, Call, Outcome
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _SHARED = "PROMETHEUS_MULTIPROC_DIR"
 _REFRESH_S = 1.0
-_STATES = ("starting", "ready", "cooling", "expired", "rejected", "disabled")
+STATES = ("starting", "unreachable", "ready", "cooling", "expired", "rejected", "disabled")
 
 
 class Settings(BaseModel):
@@ -144,7 +144,7 @@ class Plugin:
             return
         views = gateway.accounts()
         states = Count(view.state for view in views)
-        for state in _STATES:
+        for state in STATES:
             self._accounts.labels(state).set(states.get(state, 0))
         for view in views:
             self._leases.labels(view.name).set(view.in_flight)

@@ -35,6 +35,7 @@ const PATHS = {
   expired: "M6 6l12 12M18 6 6 18",
   rejected: "M5.6 5.600l12.8 12.800M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18",
   starting: "M12 3v4M12 17v4M3 12h4M17 12h4M5.6 5.600l2.9 2.900M15.5 15.500l2.9 2.900M18.4 5.600l-2.9 2.900M8.5 15.500l-2.9 2.9",
+  unreachable: "M3 12h5M16 12h5M10 8l4 8",
   disabled: "M8 5v14M16 5v14",
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",
   plus: "M12 5v14M5 12h14",

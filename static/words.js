@@ -53,7 +53,7 @@ const ZH = {
   "Model that answered": "回答的模型", "Account": "账号", "Attempts": "尝试次数", "First word": "首字", "{in} in, {out} out": "输入 {in}，输出 {out}", "Error": "错误", "Reason": "原因", "No request yet.": "还没有请求。",
   "Outcome": "结果", "every model": "全部模型", "Key": "密钥", "every key": "全部密钥", "Request id, account, reason…": "请求编号、账号、原因……", "{shown} of {all} requests": "{all} 个请求中的 {shown} 个", "Go on": "继续",
   "Close": "关闭", "just now": "刚刚", "{time} ago": "{time}前",
-  "ready": "就绪", "cooling down": "冷却中", "cookies expired": "Cookie 已过期", "refused by Google": "被 Google 拒绝", "signing in": "正在登录", "paused": "已暂停",
+  "ready": "就绪", "cooling down": "冷却中", "cookies expired": "Cookie 已过期", "refused by Google": "被 Google 拒绝", "signing in": "正在登录", "cannot reach Google": "无法连接 Google", "paused": "已暂停",
   "A field of the request is wrong": "请求字段有误", "The conversation is too long": "对话过长", "No key, or a wrong one": "没有密钥或密钥不对", "This key may not do that": "该密钥无此权限", "No such model": "没有该模型",
   "Nothing at this address": "地址不存在", "Our own limit": "网关自身限额", "The model refused": "模型拒绝回答", "Usage limit of the account": "账号用量已满", "The account's cookies are dead": "账号 Cookie 失效",
   "Google refuses the account": "Google 拒绝该账号", "Google blocks our address": "Google 封锁了出口地址", "Google failed": "Google 出错", "Google was too slow": "Google 响应超时", "Google answered something new": "Google 的回答无法识别",
@@ -102,7 +102,7 @@ export const ago = (at) => { const past = Date.now() / 1000 - at; return past < 
 export const clock = (at) => clocks().format(at * 1000);
 
 /** An account's state in words. */
-export const stateWord = (state) => ({ ready: t("ready"), cooling: t("cooling down"), expired: t("cookies expired"), rejected: t("refused by Google"), starting: t("signing in"), disabled: t("paused") }[state] ?? state);
+export const stateWord = (state) => ({ ready: t("ready"), cooling: t("cooling down"), expired: t("cookies expired"), rejected: t("refused by Google"), starting: t("signing in"), unreachable: t("cannot reach Google"), disabled: t("paused") }[state] ?? state);
 const ERRORS = () => ({
   InvalidRequest: t("A field of the request is wrong"), ContextTooLong: t("The conversation is too long"), Unauthenticated: t("No key, or a wrong one"), Forbidden: t("This key may not do that"),
   UnknownModel: t("No such model"), NotFound: t("Nothing at this address"), RateLimited: t("Our own limit"), ContentRefused: t("The model refused"), AccountExhausted: t("Usage limit of the account"),

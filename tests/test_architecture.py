@@ -19,6 +19,7 @@ ORDER = (
     "gateway.allocator",
     "gateway.clock",
     "gateway.threads",
+    "gateway.secrecy",
     "gateway.model",
     "gateway.errors",
     "gateway.imaging",

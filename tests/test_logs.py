@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from config.settings import Settings
+from gateway import secrecy
 from gateway.logs import CleanFormatter, Redactor, StormFilter, secrets_in
 from gateway.testing import make_client
 
@@ -61,6 +62,17 @@ def test_configured_secrets_are_hidden_in_tracebacks_too() -> None:
     shown = CleanFormatter(redactor).format(made)
     assert "Traceback" in shown and "bad cookie *** for *** and ***" in shown
     assert "plain-looking-cookie" not in shown
+
+
+def test_a_secret_that_comes_later_is_hidden_and_the_list_of_them_has_an_end() -> None:
+    redactor = Redactor()
+    secrecy.hide("opaque-one", "opaque-one-and-more", "short")
+    assert redactor.clean("opaque-one-and-more, opaque-one, short") == "***, ***, short"
+    for number in range(secrecy.MOST):
+        secrecy.hide(f"opaque-{number:05}")
+        secrecy.hide("opaque-one")
+    assert redactor.clean("opaque-one opaque-00999") == "*** ***"
+    assert len(secrecy.hidden()) == secrecy.MOST
 
 
 def test_ordinary_lines_stay_as_they_are() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
 
 from config.settings import Account as AccountSettings
@@ -18,12 +18,12 @@ GUEST = "guest"
 
 @dataclass(slots=True)
 class Egress:
-    """A network path out: a proxy, or none. A block takes out all accounts behind it. `recent` holds the times of the
-    calls of the last hour, where a budget bounds them."""
+    """A network path out: a proxy, or none. A block takes out all accounts behind it. `full_until` is when its budget has
+    room again."""
 
     name: str
     blocked_until: float = 0.0
-    recent: deque[float] = field(default_factory=deque)
+    full_until: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -75,7 +75,7 @@ def view(account: Account, now: float, rotation_interval_s: float) -> AccountVie
     health, history = account.health, account.history
     names = {offer.id: offer.name for offer in account.offers}
     state, reason, until = str(health.state), health.reason, health.until
-    if account.egress.blocked_until > now and health.state in (State.READY, State.STARTING):
+    if account.egress.blocked_until > now and health.state in (State.READY, State.STARTING, State.UNREACHABLE):
         state, reason, until = "cooling", "its network address is blocked by Google", account.egress.blocked_until
     return AccountView(
         name=account.name,

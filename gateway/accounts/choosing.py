@@ -6,15 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from config.settings import Pool as PoolSettings
-from gateway.accounts.account import Account, Egress
+from gateway.accounts.account import Account
 from gateway.accounts.catalogue import Catalogue, PublicModel
 from gateway.accounts.health import State
 from gateway.errors import AccountExhausted, ContextTooLong, EgressBlocked, GatewayError, NoAccount, Overloaded
 from gateway.model import Call
 from gateway.upstream.protocol import Offer
-
-_MINUTE, _HOUR = 60.0, 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +27,8 @@ class Choice:
 class Chooser:
     """Chooses among accounts for calls. `clock` gives seconds since 1970."""
 
-    def __init__(
-        self, catalogue: Catalogue, settings: PoolSettings, *, strict: bool, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, catalogue: Catalogue, *, strict: bool, clock: Callable[[], float]) -> None:
         self._catalogue = catalogue
-        self._settings = settings
         self._strict = strict
         self._clock = clock
 
@@ -46,37 +40,13 @@ class Chooser:
             Choice(account, *match)
             for account in accounts
             if account.in_flight < account.capacity
-            and self.within_budget(account.egress, now)
+            and account.egress.full_until <= now
             and (match := self._could_serve(account, call, model, now)) is not None
         ]
         if len(found) < 2:
             return found
         best = min(map(_worth, found))
         return sorted((choice for choice in found if _worth(choice) == best), key=_load)
-
-    def within_budget(self, egress: Egress, now: float) -> bool:
-        """Whether one more call may go out through `egress`."""
-        while egress.recent and egress.recent[0] <= now - _HOUR:
-            egress.recent.popleft()
-        hourly, minutely = self._settings.egress_per_hour, self._settings.egress_per_minute
-        if hourly and len(egress.recent) >= hourly:
-            return False
-        return not (minutely and len(egress.recent) >= minutely and egress.recent[-minutely] > now - _MINUTE)
-
-    def spend(self, egress: Egress) -> None:
-        """Count a call against the budget of `egress`."""
-        if self._settings.egress_per_hour or self._settings.egress_per_minute:
-            egress.recent.append(self._clock())
-
-    def _until_budget(self, egress: Egress, now: float) -> float:
-        """Seconds until `egress` may take a call again."""
-        hourly, minutely = self._settings.egress_per_hour, self._settings.egress_per_minute
-        ends = [now]
-        if hourly and len(egress.recent) >= hourly:
-            ends.append(egress.recent[-hourly] + _HOUR)
-        if minutely and len(egress.recent) >= minutely:
-            ends.append(egress.recent[-minutely] + _MINUTE)
-        return max(ends) - now
 
     def _could_serve(self, account: Account, call: Call, model: PublicModel, now: float) -> tuple[Offer, int] | None:
         """What the account would serve the call with, if it were free; None when it is out of question."""
@@ -109,10 +79,10 @@ class Chooser:
         fresh = [account for account in candidates if account.name not in call.tried.accounts]
         fresh = [account for account in fresh if account.egress.name not in call.tried.egresses]
         able = [account for account in fresh if self._could_serve(account, call, model, now)]
-        if any(account.in_flight >= account.capacity and self.within_budget(account.egress, now) for account in able):
+        if any(account.in_flight >= account.capacity and account.egress.full_until <= now for account in able):
             return None
         if able:
-            wait = math.ceil(min(self._until_budget(account.egress, now) for account in able))
+            wait = math.ceil(min(account.egress.full_until for account in able) - now)
             raise Overloaded("The request budget of the gateway's network address is used up", retry_after=max(1, wait))
         if any(_is_signing_in(account, now) or self._is_probed(account, model, now) for account in fresh):
             return None

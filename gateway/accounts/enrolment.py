@@ -54,26 +54,48 @@ class Enrolment:
     async def enrol(self, pasted: Pasted, options: Mapping[str, Any] | None = None) -> Enrolled:
         """Try the cookies. The record in the answer is for the caller to save. Raises CookiesRefused for cookies that
         sign nobody in, another InvalidRequest for options, and an UpstreamError when they could not be tried."""
-        name = pasted.name or self._name_for(pasted.cookies)
-        if name == GUEST and name not in self._configured:
-            raise InvalidRequest(f"name: {GUEST!r} is the name of the account without cookies", param="name")
-        known = self._store.get(name)
-        known = None if known is None or known.removed else known
-        record = changed(known or Record(name, added=name not in self._configured), options or {}, self._clock())
+        record = self._record(pasted, options or {})
         profile, allowance, cookies = await self._tried(record, pasted.cookies)
+        await self._store.refresh()  # that took a while: somebody else may have brought an account
+        record = self._record(pasted, options or {})
+        known = self._here(record.name)
         history = replace(
             known.history if known else History(), entered=self._clock(), attempted=0.0, result="", throttled=0
         )
-        record = replace(record, cookies=cookies, history=history, removed=False)
-        return Enrolled(record, profile, allowance, replaced=known is not None)
+        return Enrolled(replace(record, cookies=cookies, history=history), profile, allowance, replaced=known is not None)
+
+    def _record(self, pasted: Pasted, options: Mapping[str, Any]) -> Record:
+        """The record of the account that the paste is for, with other settings. What gateway.toml says of its cookies is
+        older than the paste, whether a gateway has seen it or not."""
+        name = pasted.name or self._name_for(pasted.cookies)
+        if name == GUEST and name not in self._configured:
+            raise InvalidRequest(f"name: {GUEST!r} is the name of the account without cookies", param="name")
+        if (other := self._owner(pasted.cookies)) not in (None, name):  # each would rotate the other's cookies away
+            raise CookiesRefused(f"These are cookies of the account {other}, which is here already", param="name")
+        settings = self._configured.get(name)
+        record = self._here(name) or Record(name, added=settings is None)
+        if settings is not None:
+            record = replace(record, configured=roster.cookies_of(settings).fingerprint)
+        return changed(record, options, self._clock())
+
+    def _here(self, name: str) -> Record | None:
+        record = self._store.get(name)
+        return None if record is None or record.removed else record
+
+    def _owner(self, cookies: Cookies) -> str | None:
+        """The account that has the same __Secure-1PSID: in the store, or in a gateway.toml that no gateway read yet."""
+        records = {record.name: record for record in self._store.all()}
+        waiting = [s for s in self._configured.values() if s.name not in records]
+        psids = {settings.name: settings.secure_1psid.get_secret_value() for settings in waiting}
+        psids |= {name: record.cookies.psid for name, record in records.items() if not record.removed}
+        return next((name for name, psid in psids.items() if psid == cookies.psid), None)
 
     def _name_for(self, cookies: Cookies) -> str:
         """The account that a paste without a name means: the one with the same __Secure-1PSID, or the only one there is
         if that needs cookies; else a new one."""
+        if (owner := self._owner(cookies)) is not None:
+            return owner
         here = [record for record in self._store.all() if not record.removed]
-        for record in here:
-            if record.cookies.psid == cookies.psid:
-                return record.name
         if len(here) == 1 and here[0].name in self._needs_cookies():
             return here[0].name
         taken = {record.name for record in self._store.all()} | self._configured.keys()
@@ -127,12 +149,17 @@ def changed(record: Record, options: Mapping[str, Any], now: float) -> Record:
     return replace(record, edited=now, **given)
 
 
-def known_record(store: CookieStore, name: str) -> Record:
+def known_record(records: Mapping[str, Record], name: str) -> Record:
     """The record of an account that is there. Raises NotFound."""
-    record = store.get(name)
+    record = records.get(name)
     if record is None or record.removed:
         raise NotFound("There is no account of this name")
     return record
+
+
+def restored(name: str, now: float) -> Record:
+    """The record of an account of gateway.toml that was deleted and is wanted again: what stands there holds anew."""
+    return Record(name, history=History(entered=now), edited=now)
 
 
 def erased(record: Record, now: float) -> Record:

@@ -27,9 +27,11 @@ STRIKES = 3
 
 
 class State(StrEnum):
-    """What the pool does with an account."""
+    """What the pool does with an account. UNREACHABLE is one that has not signed in yet because something that may pass
+    was in the way: no network, no answer, none that is understood. It is tried again."""
 
     STARTING = "starting"
+    UNREACHABLE = "unreachable"
     READY = "ready"
     COOLING = "cooling"
     EXPIRED = "expired"
@@ -140,9 +142,10 @@ def failed(health: Health, error: GatewayError, model_id: str, now: float) -> He
         return _out(health, row.state, error, now)
     if health.state in (State.READY, State.COOLING):
         return _strike(health, row, error, now)
+    if health.state in (State.STARTING, State.UNREACHABLE):
+        return _out(health, State.UNREACHABLE, error, now)
     # It did not serve before, and what may pass says nothing new about why.
-    reason = error.message if health.state is State.STARTING else health.reason
-    return replace(_out(health, health.state, error, now), reason=reason)
+    return replace(_out(health, health.state, error, now), reason=health.reason)
 
 
 def rest_of(error: UpstreamError) -> float:

@@ -33,13 +33,16 @@ _RELATED = {"SID", "HSID", "SSID", "__SECURE-3PSID", "__SECURE-3PSIDTS", "SAPISI
 MOST_ACCOUNTS = 100
 MOST_VALUE = 4096
 _VALUE = re.compile(r"[!#-+\--.0-:<-\[\]-~]{1,4096}")
-_NAME = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
+_NAME = re.compile(r"[A-Za-z0-9_@+-][A-Za-z0-9._@+-]{0,63}")  # `.` and `..` are no parts of an address
 _CURL = re.compile(
     r"""(?:-H|--header)\s+\$?(['"])cookie:\s*(?P<header>.*?)\1"""
     r"""|(?:-b|--cookie)\s+\$?(['"])(?P<cookie>.*?)\3""",
     re.IGNORECASE,
 )
-_PAIR = re.compile(r"""^\s*(?:export\s+)?["']?([\w-]+)["']?\s*[=:\t]\s*["']?([^"';,\s]*)["']?\s*,?\s*(?:#.*)?$""")
+# Possessive where blanks could be shared out in many ways: a paste of a megabyte takes milliseconds.
+_PAIR = re.compile(
+    r"""^\s*+(?:export\s++)?["']?([\w-]++)["']?(?:\s*+[=:]|[^\S\t]*+\t)\s*+["']?([^"';,\s]*+)["']?\s*+,?\s*+(?:\#.*)?$"""
+)
 _BARE_PSID, _BARE_PSIDTS = re.compile(r"g\.a[\w.-]+"), re.compile(r"sidts-[\w.-]+")
 _CUT = ("…", "...", "%E2%80%A6")
 
@@ -276,5 +279,5 @@ def _named(pasted: Pasted, name: Any) -> Pasted:
 def check_name(name: Any) -> str:
     """An account's name. Raises InvalidRequest."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise InvalidRequest("name: 1 to 64 letters, digits and . _ @ + -", param="name")
+        raise InvalidRequest("name: 1 to 64 letters, digits and . _ @ + -, with no dot at its begin", param="name")
     return name

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -21,8 +20,8 @@ from gateway.accounts import knowledge, roster, rotation
 from gateway.accounts.account import Account
 from gateway.accounts.cookies import CookieStore, Record
 from gateway.accounts.health import Health, State
-from gateway.accounts.knowledge import Knowledge
-from gateway.accounts.pool import Pool
+from gateway.accounts.notices import Notices
+from gateway.accounts.pool import REMOVED, Pool
 from gateway.accounts.roster import Member
 from gateway.background import spawn
 from gateway.errors import AccountExhausted, AccountExpired, EgressBlocked, UpstreamChanged, UpstreamError
@@ -52,6 +51,7 @@ class Keeper:
         self._settings = settings
         self._store = store
         self._state = state
+        self._notices = Notices(pool, state)
         self._replica = uuid.uuid4().hex
         self._busy: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._serving = False
@@ -64,6 +64,7 @@ class Keeper:
         """Read the store and bring the accounts into the pool. Connects to nothing yet."""
         await self._store.refresh()
         await self._reconcile()
+        await self._notices.hear()
 
     def start(self, *, ticking: bool = True) -> None:
         """Begin to sign the accounts in, and (without `ticking`: only when told by `tick`) to keep them alive. Calls may
@@ -96,6 +97,7 @@ class Keeper:
         await self._note_learned()
         if await self._store.refresh():
             await self._reconcile()
+        await self._notices.hear()
         now = self._pool.clock()
         for account in list(self._pool.accounts):
             if self._wants_to_sign_in(account, now):
@@ -135,6 +137,10 @@ class Keeper:
         records = {record.name: record for record in self._store.all()}
         for record in roster.taken_over(self._configured, records, self._pool.clock()):
             records[record.name] = await self._store.save(record)
+        left_out = roster.left_out(self._configured, records)
+        if new := set(left_out) - set(self._pool.left_out):
+            log.warning("left out: %s: %s", ", ".join(sorted(new)), REMOVED)
+        self._pool.left_out = left_out
         wanted = roster.members(self._configured, records, self._settings)
         names = {member.settings.name for member in wanted}
         for account in list(self._pool.accounts):
@@ -157,9 +163,9 @@ class Keeper:
         if member.cookies != cookies:
             account.upstream.use(member.cookies)
             account.synced = member.cookies
-        if not member.settings.enabled:
-            if account.health.state is not State.DISABLED:
-                self._pool.switch_off(account)
+        if member.off:
+            if account.health.reason != member.off:
+                self._pool.switch_off(account, member.off)
         elif account.health.state is State.DISABLED:
             self._pool.set(account, Health())
             self.sign_in(account)
@@ -247,14 +253,14 @@ class Keeper:
 
     def _wants_to_sign_in(self, account: Account, now: float) -> bool:
         """Whether an account that is not signed in is to try again: its time, and its egress', is over."""
-        waiting = account.health.state in (State.STARTING, State.EXPIRED, State.REJECTED)
+        waiting = account.health.state in (State.STARTING, State.UNREACHABLE, State.EXPIRED, State.REJECTED)
         return waiting and now >= max(account.health.until, account.egress.blocked_until)
 
     def _troubled(self, account: Account, error: UpstreamError, model_id: str) -> None:
         """A call failed: find out more at once, in the background."""
         if isinstance(error, (AccountExhausted, EgressBlocked)):
             self._refine(account)
-            spawn(self._share(account), f"tell replicas of {account.name}")
+            spawn(self._notices.tell(account), f"tell replicas of {account.name}")
         if not model_id:
             return
         if isinstance(error, AccountExhausted):
@@ -330,7 +336,7 @@ class Keeper:
         urgent, account.allowance_asked = not account.allowance_asked, self._pool.clock()
         lease = f"usage:{account.name}"
         try:
-            await self._learn(account)
+            await self._notices.learn(account)
             known = account.allowance_read is not None and self._pool.clock() - account.allowance_read
             fresh = known is not False and known < self._settings.usage_interval_s
             if (fresh and not urgent) or not await self._state.lease(lease, self._replica, LEASE_S):
@@ -338,7 +344,7 @@ class Keeper:
             account.allowance = await account.upstream.read_allowance()
             account.allowance_read = self._pool.clock()
             self._refine(account)
-            await self._share(account)
+            await self._notices.tell(account)
             await self._state.release(lease, self._replica)
         except UpstreamError as exc:
             log.debug("account %s: its use cannot be read: %s", account.name, exc.message)
@@ -353,27 +359,6 @@ class Keeper:
             models = {**account.health.models, **dict.fromkeys(guessed, reset)}
             account.health = replace(account.health, models=models)
         account.guessed = guessed if reset is None else set()
-
-    async def _share(self, account: Account) -> None:
-        told = Knowledge(
-            account.allowance_read, account.allowance, dict(account.health.models), account.egress.blocked_until
-        )
-        with suppress(StateAway):
-            await self._state.put(_key(account), knowledge.encode(told), seconds=knowledge.KEPT_S)
-
-    async def _learn(self, account: Account) -> None:
-        """Take over what another replica knows better. Raises StateAway."""
-        told, now = knowledge.decode(await self._state.get(_key(account))), self._pool.clock()
-        if told.read is not None and told.read > (account.allowance_read or -math.inf):
-            account.allowance, account.allowance_read = told.allowance, told.read
-        models = {name: until for name, until in told.models.items() if until > now}
-        if not models.keys() <= account.health.models.keys():
-            account.health = replace(account.health, models={**models, **account.health.models})
-        account.egress.blocked_until = max(account.egress.blocked_until, told.blocked_until)
-
-
-def _key(account: Account) -> str:
-    return f"knowledge:{account.name}"
 
 
 def _runs(task: asyncio.Task[None] | None) -> bool:

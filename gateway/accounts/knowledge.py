@@ -1,4 +1,4 @@
-"""What replicas tell each other of an account beside its cookies: its use, its cooldowns, its blocked egress. Pure."""
+"""What replicas tell each other of an account beside its cookies: its use and its cooldowns. Pure."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ KEPT_S = 8 * 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """`read` is when the site told `allowance`; `models` until when each exhausted model is out; `blocked_until` the same
-    for the egress. Seconds since 1970."""
+    """`read` is when the site told `allowance`; `models` until when each exhausted model is out, `guessed` those of them
+    for which that is a guess. Seconds since 1970."""
 
     read: float | None = None
     allowance: Allowance = field(default_factory=Allowance)
     models: Mapping[str, float] = field(default_factory=dict)
-    blocked_until: float = 0.0
+    guessed: tuple[str, ...] = ()
 
 
 def encode(knowledge: Knowledge) -> bytes:
@@ -38,9 +38,17 @@ def decode(record: bytes | None) -> Knowledge:
         windows = tuple(UsageWindow(**window) for window in told.get("windows", ()))
         allowance = Allowance(windows, bool(told.get("blocked")), str(told.get("flag", "")))
         models = {str(name): float(until) for name, until in table.get("models", {}).items()}
-        return Knowledge(table.get("read"), allowance, models, float(table.get("blocked_until", 0.0)))
+        return Knowledge(table.get("read"), allowance, models, tuple(map(str, table.get("guessed", ()))))
     except (ValueError, TypeError, AttributeError):
         return Knowledge()
+
+
+def instant(record: bytes | None) -> float:
+    """A time that was stored as text; 0.0 where there is none."""
+    try:
+        return float(record or b"0")
+    except ValueError:
+        return 0.0
 
 
 def reset_of(allowance: Allowance, now: float) -> float | None:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from config.settings import Pool as PoolSettings
 from gateway.accounts import health as rules
 from gateway.accounts.account import Account, Egress, view
+from gateway.accounts.budget import Budget
 from gateway.accounts.catalogue import DEFAULT_WINDOW, Catalogue, PublicModel
 from gateway.accounts.choosing import Choice, Chooser
 from gateway.accounts.health import Health, State
@@ -21,6 +22,8 @@ from gateway.accounts.roster import Member
 from gateway.background import spawn
 from gateway.errors import AccountExhausted, EgressBlocked, UpstreamError
 from gateway.model import AccountChange, AccountView, Call, Event, Finished
+from gateway.state.memory import MemoryStore
+from gateway.state.store import StateStore
 from gateway.upstream.protocol import Offer, Profile, Upstream
 from gateway.wire.dialect import ModelCard
 
@@ -28,12 +31,17 @@ log = logging.getLogger(__name__)
 
 Advice = Callable[[Call, Sequence[AccountView]], Awaitable[str | None]]
 NO_ACCOUNT = "no account is configured: paste the cookies of one into POST /api/cookies or gateway.toml (see README)"
+REMOVED = (
+    "it was removed at run time, so what gateway.toml says of it is ignored; `python -m gateway accounts enable NAME`, "
+    "POST /api/accounts/NAME/enable, or new cookies bring it back"
+)
 
 
 class Pool:
     """The accounts, once `join` brought them. `clock` gives seconds since 1970; `changed` is told when an account changes
-    state; `advice` is asked which of the free accounts a call should get; `troubled` is told of every failure of an
-    account, and the id of the model (none: it was signing in)."""
+    state; `advice` is asked which of the free accounts a call should get; `state` counts what egresses may; `troubled` is
+    told of every failure of an account, and the id of the model (none: it was signing in). `left_out` are the accounts
+    that gateway.toml names and a person removed."""
 
     def __init__(
         self,
@@ -44,23 +52,28 @@ class Pool:
         strict: bool = False,
         clock: Callable[[], float] = time.time,
         changed: Callable[[AccountChange], None] = lambda change: None,
+        state: StateStore | None = None,
     ) -> None:
         self.catalogue = catalogue
         self.clock = clock
+        self.left_out: tuple[str, ...] = ()
         self.troubled: Callable[[Account, UpstreamError, str], None] = lambda account, error, model_id: None
         self._upstream = upstream
         self._settings = settings
         self._changed = changed
         self.advice: Advice | None = None
-        self._chooser = Chooser(catalogue, settings, strict=strict, clock=clock)
+        self._chooser = Chooser(catalogue, strict=strict, clock=clock)
+        self._budget = Budget(settings, state or MemoryStore(clock), clock)
         self._queue = Queue(settings.queue_size, settings.queue_timeout_s, lambda choice: self._release(choice.account))
         self._egresses: dict[str, Egress] = {}
         self._exhausted: dict[str, Mapping[str, float]] = {}
         self._accounts: list[Account] = []
 
     def inherit(self, before: Pool) -> None:
-        """Know of blocks, budgets and usage limits what the pool `before` knew; for a reload, ahead of the accounts."""
+        """Know of blocks and usage limits what the pool `before` knew; for a reload, ahead of the accounts."""
         self._egresses = before._egresses
+        for egress in self._egresses.values():
+            egress.full_until = 0.0  # by the budget before; what was spent is in the state store
         self._exhausted = {account.name: account.health.models for account in before.accounts}
 
     # --- who is in ------------------------------------------------------------------------------------------------
@@ -90,8 +103,8 @@ class Pool:
         )
         account.health = replace(account.health, models=self._exhausted.get(account.name, {}))
         self._accounts.append(account)
-        if not member.settings.enabled:
-            self.switch_off(account)
+        if member.off:
+            self.switch_off(account, member.off)
         return account
 
     def adapt(self, account: Account, member: Member) -> None:
@@ -128,9 +141,9 @@ class Pool:
         if account.removed and not account.in_flight:
             spawn(account.upstream.close(), "close a retired account")
 
-    def switch_off(self, account: Account) -> None:
+    def switch_off(self, account: Account, why: str) -> None:
         """Let the account serve no further call."""
-        self.set(account, Health(State.DISABLED, "switched off"))
+        self.set(account, Health(State.DISABLED, why))
 
     def _capacity(self, member: Member) -> int:
         return member.settings.max_concurrency or self._settings.max_concurrency
@@ -212,7 +225,7 @@ class Pool:
         """None when some account could serve a call now, else the reason in words."""
         now = self.clock()
         if not self._accounts:
-            return NO_ACCOUNT
+            return f"no account is left of gateway.toml: {REMOVED}" if self.left_out else NO_ACCOUNT
         for account in self._accounts:
             if account.egress.blocked_until <= now and any(account.health.serves(o.id, now) for o in account.offers):
                 return None
@@ -225,8 +238,26 @@ class Pool:
     # --- leasing --------------------------------------------------------------------------------------------------
 
     async def _lease(self, call: Call) -> Choice:
-        """A free account, taken. Waits for one where that has a point, else raises the reason why there will be none."""
+        """A free account, taken, through an egress that may take one more call."""
         model = self.catalogue.find(call.model, self._all_offers())
+        while True:
+            choice = await self._free(call, model)
+            if await self._spend(choice.account):
+                choice.account.calls += 1
+                return choice
+
+    async def _spend(self, account: Account) -> bool:
+        """Count a call against the budget of the account's egress; gives the account back where that is used up."""
+        spent = False
+        try:
+            spent = await self._budget.spend(account.egress)
+        finally:
+            if not spent:
+                self._release(account)
+        return spent
+
+    async def _free(self, call: Call, model: PublicModel) -> Choice:
+        """A free account, taken. Waits for one where that has a point, else raises the reason why there will be none."""
         call.route = ""
         free = self._chooser.free(self._accounts, call, model)
         if free and self.advice is not None:
@@ -253,9 +284,7 @@ class Pool:
         account = free[0].account
         call.route = call.route or f"{account.name}: the least busy of {len(free)} free"
         account.in_flight += 1
-        account.calls += 1
         account.last_used = self.clock()
-        self._chooser.spend(account.egress)
         return free[0]
 
     def _release(self, account: Account) -> None:

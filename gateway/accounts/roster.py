@@ -15,15 +15,19 @@ from gateway.accounts.cookies import Record
 from gateway.accounts.rotation import History
 from gateway.upstream.protocol import Cookies
 
+OFF_HERE, OFF_THERE = "switched off by a person: enable it", "switched off by enabled = false in gateway.toml"
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An account that should be in the pool. `settings` are those in force; their cookies may be older than `cookies`."""
+    """An account that should be in the pool. `settings` are those in force; their cookies may be older than `cookies`.
+    `off` says why it serves nobody, where it is not to."""
 
     settings: AccountSettings
     cookies: Cookies = field(default_factory=Cookies)
     source: str = "settings"
     history: History = field(default_factory=History)
+    off: str = ""
 
 
 def cookies_of(settings: AccountSettings) -> Cookies:
@@ -72,6 +76,12 @@ def members(configured: Sequence[AccountSettings], records: Mapping[str, Record]
     return found
 
 
+def left_out(configured: Sequence[AccountSettings], records: Mapping[str, Record]) -> tuple[str, ...]:
+    """The accounts that gateway.toml names and a person removed at run time: they stay out until somebody enables them,
+    brings cookies for them, or writes new ones there."""
+    return tuple(s.name for s in configured if s.name in records and records[s.name].removed)
+
+
 def blank(name: str) -> AccountSettings:
     """The settings of an account that stands in no file. It is not validated: a guest has no cookie."""
     return AccountSettings.model_construct(
@@ -80,7 +90,8 @@ def blank(name: str) -> AccountSettings:
 
 
 def _member(settings: AccountSettings, record: Record, source: str) -> Member:
-    return Member(in_force(settings, record), record.cookies, source, record.history)
+    off = OFF_HERE if record.enabled is False else "" if record.enabled or settings.enabled else OFF_THERE
+    return Member(in_force(settings, record), record.cookies, source, record.history, off)
 
 
 def in_force(settings: AccountSettings, record: Record) -> AccountSettings:

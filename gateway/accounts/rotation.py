@@ -46,16 +46,14 @@ class History:
 def due_at(history: History, name: str, interval_s: float) -> float:
     """When the next rotation of the account `name` is due."""
     last = max(history.attempted, history.entered)
-    wait: float
+    wait, least = interval_s, 0.0
     match history.result:
         case Rotation.THROTTLED:
             rest = max(history.retry_after, THROTTLED_FIRST_S) * 2.0 ** min(history.throttled - 1, 10)
-            wait = max(history.retry_after, min(rest, THROTTLED_MOST_S))
+            wait, least = min(rest, THROTTLED_MOST_S), history.retry_after
         case Rotation.FAILED:
             wait = min(FAILED_AGAIN_S, interval_s)
-        case _:
-            wait = interval_s
-    return last + wait * (1 + JITTER * _swing(f"{name} {last:.3f}"))
+    return last + max(least, wait * (1 + JITTER * _swing(f"{name} {last:.3f}")))
 
 
 def is_due(history: History, name: str, *, interval_s: float, now: float) -> bool:

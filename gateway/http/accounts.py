@@ -16,7 +16,7 @@ from gateway.accounts.enrolment import Enrolled, Enrolment
 from gateway.accounts.health import State
 from gateway.accounts.intake import Pasted
 from gateway.accounts.keeping import Keeper
-from gateway.accounts.pool import Pool
+from gateway.accounts.pool import REMOVED, Pool
 from gateway.errors import GatewayError, InvalidRequest, NotFound
 from gateway.http import plain
 from gateway.http.openapi import ACTIONS, document
@@ -80,7 +80,8 @@ class AccountsApi:
     # --- looking --------------------------------------------------------------------------------------------------
 
     async def _list(self, request: web.Request) -> web.Response:
-        return plain.reply({"accounts": self._pool.views()})
+        removed = [{"name": name, "reason": REMOVED.replace("NAME", name)} for name in self._pool.left_out]
+        return plain.reply({"accounts": self._pool.views(), "removed": removed})
 
     async def _show(self, request: web.Request) -> web.Response:
         return plain.reply(self._shown(self._account(request)))
@@ -99,7 +100,7 @@ class AccountsApi:
     async def _add(self, request: web.Request) -> web.Response:
         """One account, with its settings beside its cookies."""
         value = plain.as_object(await self._value(request))
-        (pasted, *more) = intake.from_json(value)
+        (pasted, *more) = await _read(value)
         if more:
             raise InvalidRequest("One account at a time; POST /api/cookies takes a list")
         enrolled = await self._enrol(pasted, _options(value))
@@ -108,7 +109,7 @@ class AccountsApi:
     async def _cookies(self, request: web.Request) -> web.Response:
         """The cookies of one account, or of several: each is told apart, and those that are good are taken."""
         value = await self._value(request)
-        pasted = intake.from_json(value)
+        pasted = await _read(value)
         if isinstance(value, Mapping) and len(pasted) == 1:
             enrolled = await self._enrol(pasted[0], _options(value))
             return plain.reply({"status": "ok", "message": _message(enrolled), **self._told(enrolled)})
@@ -163,7 +164,7 @@ class AccountsApi:
         if value.keys() <= {"name", *enrolment.OPTIONS}:
             await self._set(account, options)
         else:
-            (pasted, *_) = intake.from_json({**value, "name": account.name})
+            (pasted, *_) = await _read({**value, "name": account.name})
             await self._enrol(pasted, options)
         return plain.reply(self._shown(self._account(request)))
 
@@ -174,16 +175,22 @@ class AccountsApi:
         await self._keeper.save(enrolment.changed(record, options, self._pool.clock()))
 
     async def _delete(self, request: web.Request) -> web.Response:
-        """Take the account out and forget its cookies. One of gateway.toml stays out until new cookies stand there."""
+        """Take the account out and forget its cookies. One of gateway.toml stays out until it is enabled, or new cookies
+        stand there."""
         account = self._account(request)
         record = self._keeper.record(account.name)
         if record is None:
             raise InvalidRequest("The guest account cannot be deleted: set pool.allow_guest = false")
         await self._keeper.save(enrolment.erased(record, self._pool.clock()))
-        return plain.reply({"deleted": account.name})
+        note = {"note": REMOVED.replace("NAME", account.name)} if account.name in self._pool.left_out else {}
+        return plain.reply({"deleted": account.name, **note})
 
     async def _enable(self, request: web.Request) -> web.Response:
-        await self._set(self._account(request), {"enabled": True})
+        """Let the account serve again: one that was switched off, or one of gateway.toml that was deleted."""
+        if (name := request.match_info["name"]) in self._pool.left_out:
+            await self._keeper.save(enrolment.restored(name, self._pool.clock()))
+        else:
+            await self._set(self._account(request), {"enabled": True})
         return plain.reply(self._shown(self._account(request)))
 
     async def _disable(self, request: web.Request) -> web.Response:
@@ -207,6 +214,11 @@ class AccountsApi:
             raise InvalidRequest("The guest account has no cookies to renew")
         result = (await self._keeper.rotate(account)).result
         return plain.reply({"result": str(result), "message": _MEANING[result], **self._shown(account)})
+
+
+async def _read(value: Any) -> list[Pasted]:
+    """The accounts in a JSON value. In a thread: a paste may have a megabyte."""
+    return await asyncio.to_thread(intake.from_json, value)
 
 
 def _options(value: Mapping[Any, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from gateway.model import AccountView
 from gateway.version import __version__
 
 ACTIONS = {
-    "enable": "Let the account serve again",
+    "enable": "Let the account serve again: one that was switched off, or one of gateway.toml that was deleted",
     "disable": "Let the account serve nobody, without deleting it",
     "test": "Sign the account in anew and say what came of it",
     "rotate": "Renew the account's cookies now, and tell what came of it",
@@ -23,7 +23,7 @@ _COOKIES = {
         "type": "string",
         "description": "Instead of the three: a Cookie header, a cURL command, a cookies.txt, a browser extension's JSON.",
     },
-    "name": {"type": "string", "pattern": "^[A-Za-z0-9._@+-]{1,64}$"},
+    "name": {"type": "string", "pattern": "^[A-Za-z0-9_@+-][A-Za-z0-9._@+-]{0,63}$"},
 }
 _OPTIONS = {"proxy": _TEXT, "language": _TEXT, "max_concurrency": _COUNT, "enabled": _FLAG}
 _KINDS = {"str": _TEXT, "int": {"type": "integer"}, "float": {"type": "number"}, "bool": _FLAG}
@@ -32,11 +32,13 @@ _KINDS = {"str": _TEXT, "int": {"type": "integer"}, "float": {"type": "number"},
 def document() -> dict[str, Any]:
     """The description, as an OpenAPI 3.1 document."""
     name = {"name": "name", "in": "path", "required": True, "schema": _COOKIES["name"]}
-    account, accounts = {"account": _ref("Account")}, {"accounts": {"type": "array", "items": _ref("Account")}}
+    account = {"account": _ref("Account")}
+    removed = {"type": "array", "items": _object({"name": _TEXT, "reason": _TEXT})}
+    accounts = {"accounts": {"type": "array", "items": _ref("Account")}, "removed": removed}
     one = {
         "get": _operation("One account", account),
         "patch": _operation("Change settings, cookies, or both", account, body=_ref("Change")),
-        "delete": _operation("Take the account out, and forget its cookies", {"deleted": _TEXT}),
+        "delete": _operation("Take the account out, and forget its cookies", {"deleted": _TEXT, "note": _TEXT}),
     }
     body = {"oneOf": [_ref("Cookies"), {"type": "array", "items": _ref("Cookies")}]}
     paths: dict[str, Any] = {

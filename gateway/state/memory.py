@@ -13,49 +13,57 @@ _SWEEP_EVERY = 1000
 # Records that expire may fill so many bytes; then the oldest go first. Those that do not expire always stay.
 MOST_PASSING_BYTES = 256_000_000
 
+_Taken = tuple[float, str]  # when, and with which ticket
+
 
 class MemoryStore:
     """`clock` gives seconds and never goes back."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._logs: dict[str, deque[float]] = {}
+        self._logs: dict[str, deque[_Taken]] = {}
         self._spans: dict[str, float] = {}
         self._taken = 0
         self._records: dict[str, tuple[bytes, float]] = {}
         self._passing = 0
         self._leases: dict[str, tuple[str, float]] = {}
 
-    async def take(self, windows: Sequence[Window], cost: int = 1) -> float:
+    async def take(self, windows: Sequence[Window], cost: int = 1, *, ticket: str = "") -> float:
         now = self._clock()
         self._sweep(now)
         wait = max([self._wait(window, cost, now) for window in windows], default=0.0)
         if wait <= 0:
             for window in windows:
-                self._logs[window.key].extend([now] * cost)
+                self._logs[window.key].extend([(now, ticket)] * cost)
                 self._spans[window.key] = window.seconds
         return max(wait, 0.0)
 
+    async def give_back(self, windows: Sequence[Window], count: int, *, ticket: str) -> None:
+        for window in windows:
+            log = self._logs.get(window.key, deque())
+            for taken in [taken for taken in log if taken[1] == ticket][:count]:
+                log.remove(taken)
+
     async def used(self, windows: Sequence[Window]) -> list[int]:
         now = self._clock()
-        return [sum(at > now - window.seconds for at in self._logs.get(window.key, ())) for window in windows]
+        return [sum(at > now - window.seconds for at, _ in self._logs.get(window.key, ())) for window in windows]
 
     def _wait(self, window: Window, cost: int, now: float) -> float:
         log = self._logs.setdefault(window.key, deque())
-        while log and log[0] <= now - window.seconds:
+        while log and log[0][0] <= now - window.seconds:
             log.popleft()
         over = len(log) + cost - window.limit
         if over <= 0:
             return 0.0
         # The wait ends when the over-th oldest has left the window; a cost that never fits waits a whole one.
-        return (log[over - 1] if over <= len(log) else now) + window.seconds - now
+        return (log[over - 1][0] if over <= len(log) else now) + window.seconds - now
 
     def _sweep(self, now: float) -> None:
         """Forget logs that ran out, so that keys of callers long gone do not pile up."""
         self._taken += 1
         if self._taken % _SWEEP_EVERY:
             return
-        for key in [key for key, log in self._logs.items() if not log or log[-1] <= now - self._spans.get(key, 0)]:
+        for key in [key for key, log in self._logs.items() if not log or log[-1][0] <= now - self._spans.get(key, 0)]:
             del self._logs[key]
             self._spans.pop(key, None)
 

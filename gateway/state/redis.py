@@ -24,7 +24,7 @@ TAG = "{gateway}"
 TIMEOUT_S = 0.5
 HEARTBEAT_S = 5.0
 
-# KEYS: the windows' logs. ARGV: cost, a unique id, then limit and length (microseconds) of each window.
+# KEYS: the windows' logs. ARGV: cost, the ticket, then limit and length (microseconds) of each window.
 # Scores are the server's own microseconds: clocks of replicas do not matter.
 _TAKE = """
 local t = redis.call('TIME')
@@ -43,6 +43,14 @@ if wait > 0 then return wait end
 for i, key in ipairs(KEYS) do
   for n = 1, cost do redis.call('ZADD', key, now, id .. ':' .. n) end
   redis.call('PEXPIRE', key, math.ceil(tonumber(ARGV[2 * i + 2]) / 1000) + 1000)
+end
+return 0
+"""
+
+# KEYS: the windows' logs. ARGV: the ticket, and how many of its entries go.
+_GIVE_BACK = """
+for _, key in ipairs(KEYS) do
+  for n = 1, tonumber(ARGV[2]) do redis.call('ZREM', key, ARGV[1] .. ':' .. n) end
 end
 return 0
 """
@@ -84,6 +92,7 @@ class RedisStore:
             url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
         )
         self._script = self._redis.register_script(_TAKE)
+        self._give_back_script = self._redis.register_script(_GIVE_BACK)
         self._used_script = self._redis.register_script(_USED)
         self._beat_script = self._redis.register_script(_BEAT)
         self._lease_script = self._redis.register_script(_LEASE)
@@ -108,22 +117,30 @@ class RedisStore:
                 log.debug("could not sign off from redis")
         await self._redis.aclose()
 
-    async def take(self, windows: Sequence[Window], cost: int = 1) -> float:
+    async def take(self, windows: Sequence[Window], cost: int = 1, *, ticket: str = "") -> float:
         if not windows:
             return 0.0
         if not self._away:
             try:
-                return await self._shared_take(windows, cost)
+                return await self._shared_take(windows, cost, ticket or uuid.uuid4().hex)
             except (RedisError, OSError, TimeoutError) as exc:
                 self._lost(exc)
-        return await self._local.take([self._share(window) for window in windows], cost)
+        return await self._local.take([self._share(window) for window in windows], cost, ticket=ticket)
+
+    async def give_back(self, windows: Sequence[Window], count: int, *, ticket: str) -> None:
+        await self._local.give_back(windows, count, ticket=ticket)  # if it was taken while redis was away
+        if not self._away:
+            try:
+                await self._give_back_script([_log(window) for window in windows], [ticket, count])
+            except (RedisError, OSError, TimeoutError) as exc:
+                self._lost(exc)
 
     async def used(self, windows: Sequence[Window]) -> list[int]:
         if not windows:
             return []
         if not self._away:
             try:
-                keys = [f"{TAG}:window:{window.key}" for window in windows]
+                keys = [_log(window) for window in windows]
                 return [int(count) for count in await self._used_script(keys, [_micros(window) for window in windows])]
             except (RedisError, OSError, TimeoutError) as exc:
                 self._lost(exc)
@@ -161,9 +178,9 @@ class RedisStore:
         except (RedisError, OSError, TimeoutError) as exc:
             raise StateAway(type(exc).__name__) from exc
 
-    async def _shared_take(self, windows: Sequence[Window], cost: int) -> float:
-        keys = [f"{TAG}:window:{window.key}" for window in windows]
-        args: list[str | int] = [cost, uuid.uuid4().hex]
+    async def _shared_take(self, windows: Sequence[Window], cost: int, ticket: str) -> float:
+        keys = [_log(window) for window in windows]
+        args: list[str | int] = [cost, ticket]
         for window in windows:
             args += [window.limit, _micros(window)]
         wait = await self._script(keys=keys, args=args)
@@ -198,6 +215,10 @@ class RedisStore:
         if self._away:
             self._away = False
             log.warning("redis is back: limits are shared again")
+
+
+def _log(window: Window) -> str:
+    return f"{TAG}:window:{window.key}"
 
 
 def _micros(window: Window) -> int:

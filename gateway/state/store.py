@@ -24,9 +24,13 @@ class StateStore(Protocol):
     """What replicas share: counters that go on locally while the store is away, and records and leases, which raise
     StateAway then. `key` is any text; values are bytes."""
 
-    async def take(self, windows: Sequence[Window], cost: int = 1) -> float:
+    async def take(self, windows: Sequence[Window], cost: int = 1, *, ticket: str = "") -> float:
         """Count `cost` in every window, if all of them have room. Returns 0.0, or the seconds until they would; then
-        nothing was counted. Sliding logs: exact in any window, checked and counted atomically in one round trip."""
+        nothing was counted. Sliding logs: exact in any window, checked and counted atomically in one round trip. Who may
+        want to give it back brings a `ticket` that nobody else has."""
+
+    async def give_back(self, windows: Sequence[Window], count: int, *, ticket: str) -> None:
+        """Count so many of those that were taken with `ticket` in these windows no longer."""
 
     async def used(self, windows: Sequence[Window]) -> list[int]:
         """How much is counted in each window now."""

@@ -59,7 +59,10 @@ const remove = async (name) => {
     h("p", {}, t("Its cookies are forgotten. Calls that run on it end first.")),
     h("div", { class: "actions" }, button(t("Cancel"), () => close(), { kind: "quiet" }), button(t("Delete"), () => close(true), { kind: "danger" }))]);
   if (!sure) return;
-  try { await api(`/api/accounts/${encodeURIComponent(name)}`, { method: "DELETE" }); toast(t("{name} was deleted", { name }), "good"); } catch (error) { toast(error.message, "bad"); }
+  try {
+    const { note } = await api(`/api/accounts/${encodeURIComponent(name)}`, { method: "DELETE" });
+    toast([t("{name} was deleted", { name }), note].filter(Boolean).join(": "), "good");
+  } catch (error) { toast(error.message, "bad"); }
 };
 
 const meter = ({ name, used, resets_at }) => {

@@ -22,13 +22,15 @@ class Killed(BaseException):
 @dataclass
 class GoogleAccount:
     """`valid` maps each __Secure-1PSIDTS to when it ends. `mood` is what a rotation does now. `issued` holds every value
-    that there ever was."""
+    that there ever was; `asked` are the times of all rotations that were asked for, `rotations` of those that were
+    granted."""
 
     psid: str
     mood: Rotation = Rotation.RENEWED
     valid: dict[str, float] = field(default_factory=dict)
     issued: list[str] = field(default_factory=list)
     rotations: list[float] = field(default_factory=list)
+    asked: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -64,6 +66,7 @@ class Google:
         if account is None or not self.accepts(cookies):
             return Rotated(Rotation.REFUSED), cookies
         now = self.clock()
+        account.asked.append(now)
         if account.mood is Rotation.FAILED:
             raise UpstreamUnavailable("no answer")
         if account.mood is not Rotation.RENEWED:

@@ -56,6 +56,16 @@ def test_a_dead_cookie_is_out_until_it_signs_in_again() -> None:
     assert signed_in(health).serves("flash", 0.0)
 
 
+def test_an_account_that_cannot_be_reached_says_so_until_it_signs_in_or_google_says_more() -> None:
+    health = failed(Health(), UpstreamUnavailable("The connection to Gemini broke"), "", 0.0)
+    assert (health.state, health.reason, health.until) == (State.UNREACHABLE, "The connection to Gemini broke", 5.0)
+    rests = [(health := failed(health, UpstreamUnavailable("no network"), "", 0.0)).until for _ in range(8)]
+    assert rests[:3] == [10.0, 20.0, 40.0] and rests[-1] == 300.0
+    assert health.reason == "no network" and not health.serves("flash", 1e9)
+    assert failed(health, AccountExpired("signed out"), "", 0.0).state is State.EXPIRED
+    assert signed_in(health) == READY
+
+
 def test_a_rejected_account_is_asked_again_every_hour() -> None:
     health = failed(READY, AccountRejected("terms"), "flash", 0.0)
     assert (health.state, health.until) == (State.REJECTED, 3600.0)

@@ -7,8 +7,13 @@ from collections import Counter
 
 import pytest
 
+from gateway.accounts.health import State
 from gateway.errors import AccountExhausted, AccountExpired, EgressBlocked, UpstreamUnavailable
+from gateway.state.redis import RedisStore
 from gateway.testing import Client, Script, ScriptedUpstream, make_client
+from plugins.metrics import STATES
+from plugins.metrics import Plugin as Metrics
+from plugins.metrics import Settings as MetricsSettings
 
 
 def asked(client: Client) -> list[str]:
@@ -134,6 +139,56 @@ async def test_an_address_has_a_budget(field: str, limit: int) -> None:
     async with make_client(settings={"pool": {field: limit}}, accounts=2) as client:
         statuses = [(await client.chat("hello")).status for _ in range(5)]
         assert statuses == [200] * 3 + [503] * 2
+
+
+async def test_a_budget_is_kept_while_redis_is_away() -> None:
+    away = RedisStore("redis://127.0.0.1:1")
+    async with make_client(settings={"pool": {"egress_per_minute": 3}}, state=away) as client:
+        statuses = [(await client.chat("hello")).status for _ in range(5)]
+        assert statuses == [200] * 3 + [503] * 2
+
+
+async def test_a_call_goes_out_through_the_egress_that_has_budget_left() -> None:
+    accounts = [{"name": name, "secure_1psid": f"x-{name}", "proxy": f"http://{name}:1"} for name in "ab"]
+    async with make_client(settings={"accounts": accounts, "pool": {"egress_per_hour": 2}}) as client:
+        replies = await asyncio.gather(*(client.chat("hello") for _ in range(6)))
+        assert sorted(reply.status for reply in replies) == [200] * 4 + [503] * 2
+        assert sorted(asked(client)) == ["a", "a", "b", "b"]
+        refused = next(reply for reply in replies if reply.status == 503)
+        assert 3590 < int(refused.headers["Retry-After"]) <= 3600
+        assert [view.in_flight for view in client.gateway.pool.views()] == [0, 0]
+
+
+async def test_another_proxy_frees_an_account_from_the_block_of_its_old_one() -> None:
+    accounts = [{"name": "a", "secure_1psid": "x-a", "proxy": "http://one:1"}]
+    script = {"a": [Script(EgressBlocked("captcha", retry_after=7200))]}
+    async with make_client(upstream=ScriptedUpstream(by_account=script), settings={"accounts": accounts}) as client:
+        assert (await client.chat("hello")).status == 503
+        async with client.http.patch("/api/accounts/a", json={"proxy": "http://two:1"}) as response:
+            assert response.status == 200
+        await client.gateway.keeper.tick()
+        await client.gateway.keeper.settled()
+        assert client.gateway.pool.views()[0].state == "ready"
+
+
+async def test_an_account_that_google_is_not_reached_for_is_called_unreachable_everywhere() -> None:
+    broken = ScriptedUpstream(sign_in_errors={"a": UpstreamUnavailable("The connection to Gemini broke")})
+    async with make_client(plugins=[("metrics", Metrics(MetricsSettings()))], upstream=broken) as client:
+        await client.gateway.keeper.settled()
+        async with client.http.get("/api/accounts/a") as response:
+            account = (await response.json())["account"]
+        assert (account["state"], account["reason"]) == ("unreachable", "The connection to Gemini broke")
+        async with client.http.get("/metrics") as response:
+            assert 'gateway_accounts{state="unreachable"} 1.0' in await response.text()
+        async with client.http.get("/ready") as response:
+            assert (await response.json())["reason"] == "unreachable: The connection to Gemini broke"
+        broken.sign_in_errors.clear()
+        client.gateway.keeper.sign_in(client.gateway.pool.accounts[0])
+        assert (await client.chat("hello")).status == 200
+
+
+def test_the_metrics_know_every_state() -> None:
+    assert set(STATES) == set(State)
 
 
 async def test_a_disabled_account_is_left_alone() -> None:

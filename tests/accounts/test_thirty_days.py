@@ -9,12 +9,14 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from config.settings import Account as AccountSettings
 from config.settings import Pool as PoolSettings
+from gateway.accounts import rotation
 from gateway.accounts.catalogue import Catalogue
 from gateway.accounts.cookies import CookieStore, Record
 from gateway.accounts.health import State
@@ -25,7 +27,7 @@ from gateway.accounts.shelf import Files, Shelf
 from gateway.accounts.vault import Vault
 from gateway.model import Call, TextDelta
 from gateway.state.memory import MemoryStore
-from gateway.upstream.protocol import Cookies, Rotation
+from gateway.upstream.protocol import Cookies, Rotated, Rotation
 from tests.accounts.google import Google, Killed, Process
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
@@ -102,6 +104,12 @@ class World:
         self.process.alive = False
         await asyncio.gather(self.keeper.close(), return_exceptions=True)
 
+    async def restart(self) -> None:
+        """An orderly end, as for an update, and a new process a minute later."""
+        await self.keeper.close()
+        self.now += MINUTE
+        await self.boot()
+
     async def step(self, seconds: float) -> None:
         """Time passes, and the gateway does what is due. A process that died is started again five minutes later."""
         self.now += seconds
@@ -163,6 +171,8 @@ async def test_thirty_days_lose_no_account_that_could_have_lived(caplog: pytest.
                 here.google.accounts[name].mood = chance.choice(moods)
             elif hour % 6 == 1:
                 here.process.die_at = chance.choice(POINTS)
+            elif hour % 24 == 14:
+                await here.restart()
             # Once a week Google ends a session for good, and a day later a person brings new cookies.
             if hour % 168 == 100:
                 here.google.kill("d")
@@ -274,6 +284,24 @@ async def test_a_full_disk_costs_no_account_and_one_warning(tmp_path: Path, capl
         await here.kill()
         await here.boot()
         assert here.works("a")
+
+
+async def test_while_google_throttles_it_is_asked_ever_less_often(tmp_path: Path) -> None:
+    async with world(Files(tmp_path / "cookies"), "a") as here:
+        account = here.google.accounts["a"]
+        account.mood = Rotation.THROTTLED
+        for _ in range(150):
+            await here.step(MINUTE)
+        gaps = [later - earlier for earlier, later in pairwise(account.asked)]
+        assert [round(gap / MINUTE) for gap in gaps[:3]] == pytest.approx([2, 4, 8], abs=1)
+        assert all(18 * MINUTE <= gap <= 23 * MINUTE for gap in gaps[4:]) and len(gaps) > 6
+        assert here.works("a") and here.state("a") is State.READY
+
+
+def test_google_says_how_long_to_wait_with_a_rotation_and_is_obeyed() -> None:
+    history = rotation.after(History(entered=BEGUN), Rotated(Rotation.THROTTLED, 2 * HOUR), BEGUN)
+    assert not rotation.is_due(history, "a", interval_s=600.0, now=BEGUN + 1.99 * HOUR)
+    assert rotation.is_due(history, "a", interval_s=600.0, now=BEGUN + 2 * HOUR)
 
 
 async def test_values_that_the_site_sets_in_passing_are_kept_too(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,26 +49,35 @@ Launch = Callable[..., AbstractAsyncContextManager[Live]]
 @pytest.fixture
 def launch(tmp_path: Path) -> Launch:
     """`async with launch(accounts=2, settings={...}) as live`: accounts a, b, c, ... behind one proxy, or those that are
-    given. `configured` are values of __Secure-1PSIDTS for the settings, by account, where the site has others. Every
-    launch of a test has the same state folder: a second one is a restart."""
+    given, behind `egresses` proxies in turn. `configured` are values of __Secure-1PSIDTS for the settings, by account,
+    where the site has others. `clock` is the accounts' one. Every launch of a test has the same state folder: a second
+    one is a restart."""
 
     @asynccontextmanager
     async def start(
         accounts: int | list[Account] = 1,
         settings: dict[str, Any] | None = None,
         configured: dict[str, str] | None = None,
+        egresses: int = 1,
+        clock: Callable[[], float] | None = None,
         **site: Any,
     ) -> AsyncIterator[Live]:
         known = [Account(chr(97 + n), tier="pro") for n in range(accounts)] if isinstance(accounts, int) else accounts
         simulated = Site(known, **{"pace_ms": 0, **site})
-        async with Simulator(simulated) as simulator:
-            table = _table(simulated, simulator, tmp_path, settings or {}, configured or {})
+        async with AsyncExitStack() as stack:
+            proxies = [await stack.enter_async_context(Simulator(simulated)) for _ in range(egresses)]
+            simulator = proxies[0]
+            if egresses > 1:  # each has a CA of its own
+                (tmp_path / "ca.pem").write_bytes(b"".join(proxy.ca_file.read_bytes() for proxy in proxies))
+            ca_file = tmp_path / "ca.pem" if egresses > 1 else simulator.ca_file
+            urls = [proxy.proxy_url for proxy in proxies]
+            table = _table(simulated, urls, ca_file, tmp_path, settings or {}, configured or {})
             made = Settings.model_validate(table)
             async with running(
-                made, ROOT, upstream=lambda s, d: GeminiWeb(s, d, simulated=True), simulated=True
+                made, ROOT, upstream=lambda s, d: GeminiWeb(s, d, simulated=True), simulated=True, clock=clock
             ) as gateway, aiohttp.ClientSession(gateway.url, headers={"Authorization": f"Bearer {KEY}"}) as http:
                 client = Client(gateway, http, None)  # type: ignore[arg-type]
-                live = Live(client, simulated, gateway, simulator.proxy_url, simulator.ca_file)
+                live = Live(client, simulated, gateway, simulator.proxy_url, ca_file)
                 await live.ready()
                 yield live
 
@@ -76,23 +85,23 @@ def launch(tmp_path: Path) -> Launch:
 
 
 def _table(
-    site: Site, simulator: Simulator, folder: Path, settings: dict[str, Any], configured: dict[str, str]
+    site: Site, proxies: list[str], ca_file: Path, folder: Path, settings: dict[str, Any], configured: dict[str, str]
 ) -> dict[str, Any]:
     accounts = [
         {
             "name": a.name,
             "secure_1psid": a.psid,
             "secure_1psidts": configured.get(a.name, a.psidts),
-            "proxy": simulator.proxy_url,
+            "proxy": proxies[number % len(proxies)],
         }
-        for a in site.accounts
+        for number, a in enumerate(site.accounts)
     ]
     table: dict[str, Any] = {
         "server": {"port": 0},
         "gateway": {"plugins": list(PLUGINS)},
         "accounts": accounts,
-        "pool": {"guest_proxy": simulator.proxy_url},
-        "upstream": {"ca_file": str(simulator.ca_file)},
+        "pool": {"guest_proxy": proxies[0]},
+        "upstream": {"ca_file": str(ca_file)},
         "state": {"dir": str(folder / "state")},
         "plugins": {
             "api_key": {"keys": [{"name": "tests", "key": KEY}]},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from gateway.logs import Redactor
 from gateway.simulator import Account, Fault, Status
 from tests.functional.conftest import Launch, Live
 
@@ -94,6 +96,7 @@ WRONG = [
     ("text", "missing"),
     ([1, 2], "must hold objects"),
     ({"SECURE_1PSID": "g.a000-abcdefghijklmnopqrstuvw", "name": "../x"}, "name"),
+    ({"SECURE_1PSID": "g.a000-abcdefghijklmnopqrstuvw", "name": ".."}, "name"),
     ({"SECURE_1PSID": "g.a000-abcdefghijklmnopqrstuvw", "proxy": 7}, "proxy"),
 ]
 
@@ -163,10 +166,123 @@ async def test_an_account_is_changed_switched_and_deleted_while_calls_run(launch
         status, reply = await ask(live, "POST", f"/api/accounts/{name}/enable")
         await live.ready()
         assert live.gateway.pool.find(name).health.state == "ready"  # type: ignore[union-attr]
-        assert (await ask(live, "DELETE", f"/api/accounts/{name}"))[1] == {"deleted": name}
+        assert (await ask(live, "DELETE", f"/api/accounts/{name}"))[1]["deleted"] == name
         assert (await ask(live, "GET", f"/api/accounts/{name}"))[0] == 404
         assert len((await running).text) == 400
         assert (await live.client.chat("hello")).status == 200
+
+
+async def test_an_account_of_the_file_that_was_deleted_says_so_and_comes_back(launch: Launch) -> None:
+    async with launch(settings=QUIET) as live:
+        _, reply = await ask(live, "DELETE", "/api/accounts/a")
+        assert reply["deleted"] == "a" and "POST /api/accounts/a/enable" in reply["note"]
+        status, ready = await ask(live, "GET", "/ready")
+        assert status == 503 and "removed at run time" in ready["reason"]
+    async with launch(accounts=live.site.accounts, settings=QUIET) as live:  # a restart forgets nothing of it
+        _, listed = await ask(live, "GET", "/api/accounts")
+        assert listed["accounts"] == []
+        assert listed["removed"][0]["name"] == "a" and "accounts enable a" in listed["removed"][0]["reason"]
+        status, reply = await ask(live, "POST", "/api/accounts/a/enable")
+        assert (status, reply["account"]["source"]) == (200, "settings")
+        assert (await live.client.chat("hello")).status == 200
+        assert (await ask(live, "GET", "/api/accounts"))[1]["removed"] == []
+
+
+async def test_who_switched_an_account_off_is_told(launch: Launch) -> None:
+    async with launch(settings=QUIET) as live:
+        _, reply = await ask(live, "POST", "/api/accounts/a/disable")
+        account = reply["account"]
+        assert (account["state"], account["reason"]) == ("disabled", "switched off by a person: enable it")
+
+
+async def test_one_login_is_one_account(launch: Launch) -> None:
+    async with launch(accounts=2, settings=QUIET) as live:
+        a = live.site.account("a")
+        for path in ("/api/cookies", "/api/accounts"):
+            status, reply = await ask(live, "POST", path, cookies(a, name="twin", proxy=live.proxy_url))
+            assert (status, reply["error"]["param"]) == (400, "name")
+            assert "cookies of the account a" in reply["error"]["message"]
+        status, reply = await ask(live, "PATCH", "/api/accounts/b", cookies(a))
+        assert status == 400
+        assert [view.name for view in live.gateway.pool.views()] == ["a", "b"]
+
+
+async def test_pastes_at_the_same_time_make_accounts_of_their_own(launch: Launch) -> None:
+    async with launch(settings=QUIET) as live:
+        more = [live.site.add(Account(name)) for name in "bcd"]
+        replies = await asyncio.gather(
+            *(ask(live, "POST", "/api/cookies", cookies(account, proxy=live.proxy_url)) for account in more)
+        )
+        assert {reply["account"]["name"] for _, reply in replies} == {"account-1", "account-2", "account-3"}
+
+
+async def test_adding_removing_and_reloading_at_once_ends_in_one_truth(launch: Launch) -> None:
+    async with launch(settings=QUIET) as live:
+        b = live.site.add(Account("b"))
+        paste = cookies(b, name="b", proxy=live.proxy_url)
+        for _ in range(3):
+            results = await asyncio.gather(
+                ask(live, "POST", "/api/cookies", paste),
+                ask(live, "DELETE", "/api/accounts/b"),
+                ask(live, "POST", "/api/accounts/a/disable"),
+                ask(live, "POST", "/api/accounts/a/enable"),
+                live.gateway.keeper.tick(),
+                return_exceptions=True,
+            )
+            assert not [result for result in results if isinstance(result, BaseException)]
+            assert {status for status, _ in results[:4]} <= {200, 404}
+        await ask(live, "POST", "/api/cookies", paste)
+        await ask(live, "POST", "/api/accounts/a/enable")
+        await live.gateway.keeper.settled()
+        assert [(view.name, view.state) for view in live.gateway.pool.views()] == [("a", "ready"), ("b", "ready")]
+
+
+async def test_no_cookie_is_in_any_file_log_metric_or_reply(
+    launch: Launch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with launch(accounts=2, settings=QUIET) as live:
+        secrets, replies = {value for a in live.site.accounts for value in a.cookies.values()}, []
+        c, stranger = live.site.add(Account("c")), Account("d")
+        for body in (cookies(c, proxy=live.proxy_url), cookies(stranger, proxy=live.proxy_url), {"paste": c.psid + "\n!"}):
+            replies.append(await ask(live, "POST", "/api/cookies", body))
+        for kind in ("psidts", "psidcc", "429", "401"):
+            live.site.account("a").rotation = kind  # type: ignore[assignment]
+            replies.append(await ask(live, "POST", "/api/accounts/a/rotate"))
+            secrets |= {value for a in (*live.site.accounts, stranger) for value in a.cookies.values()}
+        live.site.account("b").expired = True
+        replies += [(await live.client.chat("hello")).headers for _ in range(4)]
+        await live.gateway.keeper.settled()
+        for path in ("/api/accounts", "/api/accounts/b", "/api/info", "/ready", "/health", "/metrics", "/api/openapi.json"):
+            async with live.client.http.get(path) as response:
+                replies.append((dict(response.headers), await response.text()))
+    assert "gateway_account_rotations" in repr(replies) and len(secrets) == 9
+    files = "".join(str(file) + file.read_text("latin-1") for file in files_below(tmp_path / "state"))
+    for where in (caplog.text, repr(replies), files):
+        assert where and not [secret for secret in secrets if secret in where]
+
+
+class Opaque(Account):
+    """An account with cookies that do not look like any."""
+
+    def rotate(self, now: float, grace_s: float) -> str:
+        self.psidts = super().rotate(now, grace_s)[::-1]
+        return self.psidts
+
+
+async def test_no_log_line_of_anybody_shows_a_cookie_that_came_while_it_runs(launch: Launch) -> None:
+    async with launch(accounts=[Opaque("a", "psid-" * 6, "ts-" * 9)], settings=QUIET) as live:
+        b = live.site.add(Account("b", "another-" * 4, "values-" * 5))
+        c = live.site.add(Account("c", "a-third-" * 4, "secret-" * 5))
+        assert (await ask(live, "POST", "/api/cookies", cookies(b, proxy=live.proxy_url)))[0] == 200
+        assert (await ask(live, "POST", "/api/accounts", cookies(c, name="c", proxy=live.proxy_url)))[0] == 201
+        assert (await ask(live, "POST", "/api/accounts/a/rotate"))[1]["result"] == "renewed"
+        wrong = {"SECURE_1PSID": "refused-" * 4, "SECURE_1PSIDTS": "for-good-" * 4, "proxy": live.proxy_url}
+        assert (await ask(live, "POST", "/api/cookies", wrong))[0] == 400
+        values = [value for account in live.site.accounts for value in account.cookies.values()]
+        for value in [*values, wrong["SECURE_1PSID"], wrong["SECURE_1PSIDTS"]]:
+            shown = Redactor().clean(f"some library: header Cookie: x={value}; y={value}")
+            assert value not in shown and "***" in shown
 
 
 async def test_a_rotation_by_hand_tells_the_truth(launch: Launch) -> None:

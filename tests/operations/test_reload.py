@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,57 @@ async def test_old_plugins_are_closed_after_their_last_call(tmp_path: Path) -> N
         while log != ["open", "open", "closed"]:
             await asyncio.sleep(0.01)
     assert log == ["open", "open", "closed", "closed"]
+
+
+class Slow(Lifetime):
+    """Opens only when it may."""
+
+    def __init__(self, log: list[str]) -> None:
+        super().__init__(log)
+        self.may = asyncio.Event()
+        self.may.set()
+
+    @hookimpl
+    async def lifespan(self, gateway: Services) -> AsyncIterator[None]:
+        self.log.append("opening")
+        await self.may.wait()
+        self.log.append("open")
+        yield
+        self.log.append("closed")
+
+
+@pytest.mark.parametrize("opens", [True, False], ids=["opens in time", "never opens"])
+async def test_a_reload_that_the_end_overtakes_leaves_nothing_open(tmp_path: Path, opens: bool) -> None:
+    first, log = [], []  # type: ignore[var-annotated]
+    slow = Slow(log)
+    plugins = from_instances([("first", Lifetime(first)), ("slow", slow), ("wire formats", _Dialects())])
+    upstream = ScriptedUpstream([Script("one", go_on := asyncio.Event(), "two")])
+    async with AsyncExitStack() as stack:
+        gateway = await stack.enter_async_context(
+            running(settings(), tmp_path, upstream=lambda s, d: upstream, plugins=plugins, source=settings)
+        )
+        async with (
+            aiohttp.ClientSession(gateway.url) as http,
+            http.post("/v1/chat/completions", json={**ASK, "stream": True}) as response,
+        ):
+            await response.content.readuntil(b"one")
+            slow.may.clear()
+            reloading = asyncio.create_task(gateway.reload())
+            while log.count("opening") < 2:
+                await asyncio.sleep(0)
+            closing = asyncio.create_task(stack.aclose())
+            while not gateway.boundary.stopping:
+                await asyncio.sleep(0)
+            if opens:
+                slow.may.set()
+                with pytest.raises(ConfigError, match="stopping"):
+                    await reloading
+            go_on.set()
+            assert b"two" in await response.content.read()
+        await closing
+        assert reloading.done()
+    assert log.count("open") == log.count("closed") == 1 + opens
+    assert first == ["open", "open", "closed", "closed"]
 
 
 async def test_calls_from_before_a_reload_are_drained_as_well(tmp_path: Path) -> None:

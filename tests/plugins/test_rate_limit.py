@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
+from gateway.errors import AccountExpired, UpstreamUnavailable
 from gateway.model import Image, ImageReady
 from gateway.state.memory import MemoryStore
-from gateway.testing import Client, Script, make_client
+from gateway.state.store import Window
+from gateway.testing import Client, Script, ScriptedUpstream, make_client
 from plugins import rate_limit
 from plugins.api_key import Plugin as ApiKey
 from plugins.api_key import Settings as ApiKeySettings
+from plugins.retry import Plugin as Retry
+from plugins.retry import Settings as RetrySettings
 
 
 def limiter(**settings: float) -> tuple[str, rate_limit.Plugin]:
@@ -96,3 +100,53 @@ async def test_more_answers_than_ever_fit_are_a_mistake_of_the_caller() -> None:
         reply = await client.chat("hello", n=4)
         assert (reply.status, reply.body["error"]["param"]) == (400, "n")
         assert (await client.chat("hello", n=3)).status == 200
+
+
+async def test_calls_that_no_account_could_take_cost_nothing() -> None:
+    dead = ScriptedUpstream(sign_in_errors={"a": AccountExpired("signed out")})
+    async with make_client(plugins=[limiter(global_per_hour=2)], upstream=dead) as client:
+        assert [(await client.chat("hello")).status for _ in range(4)] == [503] * 4
+        await settled(client)
+        assert await used(client) == 0
+
+
+async def test_a_full_queue_costs_nothing_and_what_is_asked_costs_one() -> None:
+    gate = asyncio.Event()
+    settings = {"pool": {"max_concurrency": 1, "queue_size": 1}}
+    async with make_client(plugins=[limiter(global_per_hour=9)], script=[Script(gate, "x")], settings=settings) as client:
+        calls = [asyncio.create_task(client.chat("hello")) for _ in range(5)]
+        while sum(call.done() for call in calls) < 3:
+            await asyncio.sleep(0)
+        gate.set()
+        assert sorted([(await call).status for call in calls]) == [200, 200, 503, 503, 503]
+        await settled(client)
+        assert await used(client) == 2
+
+
+async def test_of_several_answers_those_that_were_never_asked_for_cost_nothing() -> None:
+    settings, never = {"pool": {"max_concurrency": 1, "queue_size": 0}}, [Script(asyncio.Event())]
+    async with make_client(plugins=[limiter(global_per_hour=9)], script=never, settings=settings) as client:
+        assert (await client.chat("hello", n=3)).status == 503
+        await settled(client)
+        assert await used(client) == 1
+
+
+async def test_an_answer_that_fails_upstream_costs_one_however_often_it_was_tried() -> None:
+    script = [Script(UpstreamUnavailable("500"))]
+    plugins = [limiter(global_per_hour=9), ("retry", Retry(RetrySettings()))]
+    async with make_client(plugins=plugins, script=script, accounts=3) as client:
+        assert (await client.chat("hello")).status == 502
+        assert len(client.upstream.asked) == 3
+        await settled(client)
+        assert await used(client) == 1
+
+
+async def used(client: Client) -> int:
+    """What the rule for all callers has counted."""
+    return (await client.gateway._store.used([Window("global", 9, 3600.0)]))[0]
+
+
+async def settled(client: Client) -> None:
+    """Plugins are told of finished calls apart from the reply."""
+    while any(task.get_name() == "tell plugins of a finished call" for task in asyncio.all_tasks()):
+        await asyncio.sleep(0)

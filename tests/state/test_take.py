@@ -45,6 +45,31 @@ async def test_a_call_may_cost_more_than_one(store: StateStore) -> None:
     assert await store.take([HOUR], cost=6) > 0
 
 
+async def test_what_is_given_back_has_room_again_and_nothing_else_does(store: StateStore) -> None:
+    day = Window("day", 50, 86_400.0)
+    assert await store.take([HOUR, day], 3, ticket="mine") == 0.0
+    assert await store.take([HOUR, day], 2, ticket="theirs") == 0.0
+    await store.give_back([HOUR, day], 2, ticket="mine")
+    assert await store.used([HOUR, day]) == [3, 3]
+    await store.give_back([HOUR], 3, ticket="nobody's")
+    assert await store.used([HOUR, day]) == [3, 3]
+    await store.give_back([HOUR, day], 3, ticket="mine")
+    assert await store.used([HOUR, day]) == [2, 2]
+    assert await store.take([HOUR], 3) == 0.0
+    assert await store.take([HOUR]) > 0
+
+
+async def test_a_slot_that_is_given_back_leaves_the_times_of_others_as_they_are() -> None:
+    now = [0.0]
+    store, rule = MemoryStore(lambda: now[0]), Window("w", 2, 60.0)
+    assert await store.take([rule], ticket="early") == 0.0
+    now[0] = 30.0
+    assert await store.take([rule], ticket="late") == 0.0
+    await store.give_back([rule], 1, ticket="early")
+    assert await store.take([rule]) == 0.0
+    assert await store.take([rule]) == 60.0
+
+
 async def test_the_wait_is_until_there_is_room_and_then_there_is(store: StateStore) -> None:
     short = Window("short", 2, 0.3)
     assert [await store.take([short]) for _ in range(2)] == [0.0, 0.0]

@@ -27,6 +27,7 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.model import Blob, Call, Event, Finished, Image, ImageReady
+from gateway.secrecy import hide
 from gateway.upstream.gemini_web.allowance import read
 from gateway.upstream.gemini_web.client import Client, Deadlines, Tokens, current_reader
 from gateway.upstream.gemini_web.faults import translated
@@ -99,6 +100,7 @@ class WebAccount:
     # --- cookies --------------------------------------------------------------------------------------------------
 
     def use(self, cookies: Cookies) -> None:
+        hide(cookies.psid, cookies.psidts, cookies.psidcc)
         if cookies.psid != self.cookies.psid:
             self._login += 1
         self.cookies = cookies
