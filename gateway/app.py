@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -37,9 +38,11 @@ from gateway.http.front import Front, Stage
 from gateway.http.incoming import Incoming
 from gateway.http.session import Sessions
 from gateway.imaging import Easel
+from gateway.meters import Meters
 from gateway.model import AccountChange, AccountView, Call
 from gateway.pictures import Finisher
 from gateway.plugin_loader import LoadedPlugin
+from gateway.sockets import Sockets
 from gateway.state.files import FileStore
 from gateway.state.keys import book_of
 from gateway.state.store import StateStore
@@ -92,6 +95,9 @@ class Running:
         self.sessions = Sessions(store)
         self._journal = Journal()
         self._originals = Originals()
+        self._meters = Meters()
+        self._sockets = Sockets()
+        self._past_errors: Counter[tuple[str, str]] = Counter()  # of plugins that a reload has replaced
         self._keys = book_of(store, self.settings.state.url, self.state_dir)
         self._seams = seams
         self._source = source
@@ -144,6 +150,7 @@ class Running:
             settings, _ = with_keys(await asyncio.to_thread(self._source), self.state_dir)
             _refuse_fixed(self.settings, settings)
             before, new = self._in_front, await self._assemble_again(settings)
+            self._past_errors.update(before.hooks.errors)
             self._put_in_front(new)
             if new.backend is not before.backend:
                 new.backend.keeper.start()
@@ -270,7 +277,9 @@ class Running:
             local=is_loopback(settings.server.host),
             accounts=pool.views,
             queued=lambda: pool.queued,
-            hook_errors=lambda: hooks.errors,
+            hook_errors=lambda: dict(self._past_errors + Counter(hooks.errors)),
+            metrics=self._meters,
+            sockets=self._sockets,
         )
 
 
