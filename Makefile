@@ -45,11 +45,13 @@ lock: $(VENV)/ready-test
 	  --generate-hashes --extra speed --extra docs --extra r2 setup.cfg -o requirements.lock
 
 $(VENV)/ready: setup.cfg pyproject.toml
+	@echo "Installing what the gateway needs into $(VENV): once, about half a minute ..."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[speed,docs]
 	touch $@
 
 $(VENV)/ready-test: $(VENV)/ready
+	@echo "Installing what the tests need into $(VENV): once, a minute or two ..."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[speed,docs,test]
 	touch $@
 
