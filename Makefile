@@ -3,8 +3,9 @@ PYTHON ?= python3
 PORT ?=
 # Test processes: most tests wait for sockets, so a few more than cores do no harm.
 WORKERS ?= 3
-# How long `make soak` runs.
+# How long `make soak` runs, and how often it kills a process.
 SECONDS := 3600
+KILLS := 100
 VENV := .venv
 BIN := $(VENV)/bin
 PORT_FLAG := $(if $(PORT),--port $(PORT))
@@ -25,7 +26,7 @@ test-browser: $(VENV)/ready-test
 	$(BIN)/python -m pytest -m browser tests/browser
 
 soak: $(VENV)/ready-test
-	SOAK_S=$(SECONDS) SOAK_REPORT=soak.json $(BIN)/python -m pytest -m soak --timeout 0 tests/soak
+	SOAK_S=$(SECONDS) SOAK_KILLS=$(KILLS) SOAK_REPORT=soak.json $(BIN)/python -m pytest -m soak --timeout 0 tests/soak
 
 bench: $(VENV)/ready-test
 	$(BIN)/python -m benchmarks
