@@ -91,9 +91,10 @@ class Running:
         self.url = ""
         self._root = root
         self._store = store
-        self._files = FileStore(self.state_dir / "files", _MOST_FILE_BYTES)
+        self._clock = steady()
+        self._files = FileStore(self.state_dir / "files", _MOST_FILE_BYTES, self._clock)
         self.sessions = Sessions(store)
-        self._journal = Journal()
+        self._journal = Journal(self._clock)
         self._originals = Originals()
         self._meters = Meters()
         self._sockets = Sockets()
@@ -248,7 +249,7 @@ class Running:
             Catalogue(),
             settings.pool,
             strict=settings.gateway.strict_models,
-            clock=steady(),
+            clock=self._clock,
             changed=self._account_changed,
         )
         if self._now is not None:
@@ -280,6 +281,7 @@ class Running:
             hook_errors=lambda: dict(self._past_errors + Counter(hooks.errors)),
             metrics=self._meters,
             sockets=self._sockets,
+            clock=self._clock,
         )
 
 

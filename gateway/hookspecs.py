@@ -14,6 +14,7 @@ from typing import Any, Literal
 import pluggy
 
 from config.settings import Settings
+from gateway.clock import steady
 from gateway.meters import Meters
 from gateway.model import AccountChange, AccountView, Call, Event, Image, Outcome, Principal, RequestHead
 from gateway.sockets import Sockets
@@ -34,7 +35,8 @@ class Services:
     """What a plugin may use of the running gateway. `root` is the folder of gateway.toml; `local` says that it listens
     on loopback only; `keys` are the API keys made at run time; `accounts` and `queued` look at the pool now; `hook_errors`
     maps (plugin, hook) to how often it raised; `metrics` makes a plugin's own (`gateway.metrics.counter(...)`), for whoever
-    shows them, and keeps them through reloads; `sockets` does so with the sockets of listeners."""
+    shows them, and keeps them through reloads; `sockets` does so with the sockets of listeners; `clock` gives seconds since
+    1970 and never jumps."""
 
     settings: Settings
     root: Path
@@ -48,6 +50,7 @@ class Services:
     hook_errors: Callable[[], dict[tuple[str, str], int]]
     metrics: Meters = field(default_factory=Meters)
     sockets: Sockets = field(default_factory=Sockets)
+    clock: Callable[[], float] = field(default_factory=steady)
 
 
 class Dialects:
