@@ -57,7 +57,7 @@ def test_the_list_is_the_order_and_only_what_it_names_is_imported(drop: Path) ->
     loaded = load(settings(["two", "one", "retry"]), drop)
     assert [(p.name, p.hooks) for p in loaded] == [("two", ("admit",)), ("one", ("admit",)), ("retry", ("wrap_generate",))]
     bound = bind(loaded)
-    assert [name for name, _ in bound._admit] == ["two", "one"]
+    assert [found.plugin for found in bound._admit] == ["two", "one"]
 
 
 def test_all_mistakes_of_all_plugins_are_told_at_once(drop: Path) -> None:

@@ -196,9 +196,11 @@ async def test_killed_at_random_moments_it_forgets_nothing(start: Start) -> None
             callers = [asyncio.create_task(caller()) for _ in range(6)]
             for _ in range(KILLS):
                 await asyncio.sleep(dice.uniform(0.5, 3.0))
-                children = psutil.Process(process.process.pid).children()
-                if children:
-                    dice.choice(children).kill()
+                serving = process.said_times("serving at")
+                dice.choice(psutil.Process(process.process.pid).children()).kill()
+                async with asyncio.timeout(60):  # who dies faster than it starts serves nobody
+                    while process.said_times("serving at") == serving:
+                        await asyncio.sleep(0.1)
             await asyncio.sleep(3)
             over.set()
             await asyncio.gather(*callers)
