@@ -3,8 +3,9 @@ PYTHON ?= python3
 PORT ?=
 # Test processes: most tests wait for sockets, so a few more than cores do no harm.
 WORKERS ?= 3
-# How long `make soak` runs.
+# How long `make soak` runs, and how often it kills a process.
 SECONDS := 3600
+KILLS := 100
 VENV := .venv
 BIN := $(VENV)/bin
 PORT_FLAG := $(if $(PORT),--port $(PORT))
@@ -25,7 +26,7 @@ test-browser: $(VENV)/ready-test
 	$(BIN)/python -m pytest -m browser tests/browser
 
 soak: $(VENV)/ready-test
-	SOAK_S=$(SECONDS) SOAK_REPORT=soak.json $(BIN)/python -m pytest -m soak --timeout 0 tests/soak
+	SOAK_S=$(SECONDS) SOAK_KILLS=$(KILLS) SOAK_REPORT=soak.json $(BIN)/python -m pytest -m soak --timeout 0 tests/soak
 
 bench: $(VENV)/ready-test
 	$(BIN)/python -m benchmarks
@@ -45,11 +46,13 @@ lock: $(VENV)/ready-test
 	  --generate-hashes --extra speed --extra docs --extra r2 setup.cfg -o requirements.lock
 
 $(VENV)/ready: setup.cfg pyproject.toml
+	@echo "Installing what the gateway needs into $(VENV): once, about half a minute ..."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[speed,docs]
 	touch $@
 
 $(VENV)/ready-test: $(VENV)/ready
+	@echo "Installing what the tests need into $(VENV): once, a minute or two ..."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[speed,docs,test]
 	touch $@
 

@@ -140,9 +140,9 @@ def _merge(data: dict[str, Any], environ: Mapping[str, str], problems: list[str]
             found.append((".".join(itertools.takewhile(lambda part: not part.isdigit(), path)), name))
         except (TypeError, ValueError, IndexError):
             problems.append(f"{'.'.join(path)}: {name} does not fit what gateway.toml has there")
-    keys = data.get("plugins", {}).get("api_key", {}).get("keys")
-    if isinstance(keys, list) and keys and isinstance(keys[0], dict):
-        keys[0].setdefault("name", "default")
+    match data:
+        case {"plugins": {"api_key": {"keys": [{} as first, *_]}}}:
+            first.setdefault("name", "default")
     return found
 
 

@@ -8,6 +8,24 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
+# The plugins of the tree, outermost first.
+PLUGINS = (
+    "metrics",
+    "access_log",
+    "api_key",
+    "model_aliases",
+    "rate_limit",
+    "structured_output",
+    "retry",
+    "quota_routing",
+    "openai_api",
+    "gemini_api",
+    "anthropic_api",
+    "watermark_removal",
+    "r2_upload",
+    "local_media",
+    "alerts",
+)
 # RFC 6265 cookie-octets without "/": the library puts cookie values into file names if it is ever let near a disk.
 _COOKIE_VALUE = re.compile(r"[!#-+\--.0-:<-\[\]-~]{1,4096}")
 
@@ -48,7 +66,9 @@ class Server(Section):
     allow_anonymous: bool = Field(False, description="Serve callers without a key on an address other than loopback.")
     allowed_hosts: tuple[str, ...] = Field((), description="Accepted Host names; empty accepts every name.")
     cors_origins: tuple[str, ...] = Field((), description="Origins of browser apps that may call the API; '*' for all.")
-    max_json_mb: float = Field(4, gt=0, le=64, description="Largest request body without its media, in MB.")
+    max_json_mb: float = Field(
+        4, gt=0, le=64, description="Largest request body without its media (long runs of base64 letters), in MB."
+    )
     max_image_mb: float = Field(32, gt=0, le=512, description="Largest request body with media, in MB.")
     max_held_mb: float = Field(512, gt=0, description="Large bodies and fetched files held at once, in MB; more is a 503.")
     header_timeout_s: Seconds = Field(15, description="Time for the request line and headers, and for idle connections.")
@@ -80,7 +100,7 @@ class Admin(Section):
 class Gateway(Section):
     """Which plugins run, in which order, and how chats are kept."""
 
-    plugins: tuple[str, ...] = Field((), description="Plugins, outermost first. Only what is named here is imported.")
+    plugins: tuple[str, ...] = Field(PLUGINS, description="Plugins, outermost first. Only what is named here is imported.")
     plugin_dirs: tuple[Path, ...] = Field((Path("plugins"),), description="Folders of plugin files, beside this file.")
     strict_models: bool = Field(False, description="Refuse an answer from a smaller model than the one asked for.")
     chat: Literal["temporary", "keep", "delete"] = Field(

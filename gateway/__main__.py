@@ -156,7 +156,7 @@ def _introduce(url: str, new_keys: dict[str, str], loaded: Loaded, page: str) ->
     _say(f"admin page: {page}")
     if not loaded.settings.accounts:
         _say("no account yet: put cookies into gateway.toml (README: your own account)")
-    for finding in permissions.findings(loaded.settings, loaded.root, loaded.file):
+    for finding in (*_warnings(loaded.settings), *permissions.findings(loaded.settings, loaded.root, loaded.file)):
         _say(f"warning: {finding}", sys.stderr)
 
 
@@ -189,9 +189,16 @@ def _check(options: argparse.Namespace) -> int:
     _say(f"{source}: good. {accounts} account{'' if accounts == 1 else 's'}, {active} plugins.")
     if asleep:
         _say(f"dormant until they have settings: {', '.join(asleep)}")
-    if not active:
-        _say("gateway.plugins is empty: nothing is served; the shipped gateway.toml lists what there is", sys.stderr)
+    for warning in _warnings(loaded.settings):
+        _say(f"warning: {warning}", sys.stderr)
     return 0
+
+
+def _warnings(settings: Settings) -> list[str]:
+    """What is no mistake, but hardly meant."""
+    if not settings.gateway.plugins:
+        return ["gateway.plugins is empty: no wire format and no key check, so nothing is served; remove the line for all"]
+    return plugin_loader.idle_tables(settings)
 
 
 def _health(options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -38,9 +39,11 @@ from gateway.http.front import Front, Stage
 from gateway.http.incoming import Incoming
 from gateway.http.session import Sessions
 from gateway.imaging import Easel
+from gateway.meters import Meters
 from gateway.model import AccountChange, AccountView, Call
 from gateway.pictures import Finisher
 from gateway.plugin_loader import LoadedPlugin
+from gateway.sockets import Sockets
 from gateway.state.files import FileStore
 from gateway.state.keys import book_of
 from gateway.state.store import StateStore
@@ -99,11 +102,15 @@ class Running:
         self.url = ""
         self._root = root
         self._store = store
-        self._files = FileStore(self.state_dir / "files", _MOST_FILE_BYTES)
+        self._clock = seams.clock or steady()
+        self._files = FileStore(self.state_dir / "files", _MOST_FILE_BYTES, self._clock)
         self.sessions = Sessions(store, link=link)
         self._worker = worker
-        self._journal = Journal()
+        self._journal = Journal(self._clock)
         self._originals = Originals()
+        self._meters = Meters()
+        self._sockets = Sockets()
+        self._past_errors: Counter[tuple[str, str]] = Counter()  # of plugins that a reload has replaced
         self._keys = book_of(store, self.settings.state.url, self.state_dir)
         self._seams = seams
         self._source = source
@@ -161,6 +168,7 @@ class Running:
             if before.boundary.stopping:
                 await new.stack.aclose()
                 raise ConfigError(["this gateway is stopping"])
+            self._past_errors.update(before.hooks.errors)
             self._put_in_front(new)
             if new.backend is not before.backend:
                 new.backend.keeper.start()
@@ -263,7 +271,7 @@ class Running:
             Catalogue(),
             settings.pool,
             strict=settings.gateway.strict_models,
-            clock=self._seams.clock or steady(),
+            clock=self._clock,
             changed=self._account_changed,
             state=self._store,
         )
@@ -293,7 +301,10 @@ class Running:
             local=is_loopback(settings.server.host),
             accounts=pool.views,
             queued=lambda: pool.queued,
-            hook_errors=lambda: hooks.errors,
+            hook_errors=lambda: dict(self._past_errors + Counter(hooks.errors)),
+            metrics=self._meters,
+            sockets=self._sockets,
+            clock=self._clock,
         )
 
 

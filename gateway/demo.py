@@ -11,7 +11,6 @@ from pathlib import Path
 
 from config.loader import load
 from config.settings import Settings
-from gateway.reference import PLUGINS
 from gateway.simulator.accounts import make_accounts
 from gateway.simulator.proxy import Simulator
 from gateway.simulator.site import Site
@@ -37,7 +36,6 @@ async def demo_settings(port: int | None) -> AsyncIterator[tuple[Settings, Path,
                 for account in site.accounts
             ]
             table = shipped.model_dump(exclude={"accounts", "state", "upstream"})
-            table["gateway"]["plugins"] = list(PLUGINS)
             table["accounts"] = accounts
             table["state"] = {"dir": folder}
             table["upstream"] = {"ca_file": str(simulator.ca_file)}

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pluggy
-from prometheus_client import CollectorRegistry
 
 from config.settings import Settings
+from gateway.clock import steady
+from gateway.meters import Meters
 from gateway.model import AccountChange, AccountView, Call, Event, Image, Outcome, Principal, RequestHead
+from gateway.sockets import Sockets
 from gateway.state.keys import KeyBook
 from gateway.state.store import StateStore
 from gateway.wire.dialect import Dialect
@@ -32,8 +34,9 @@ Colour = Literal["sync", "coroutine", "async generator"]
 class Services:
     """What a plugin may use of the running gateway. `root` is the folder of gateway.toml; `local` says that it listens
     on loopback only; `keys` are the API keys made at run time; `accounts` and `queued` look at the pool now; `hook_errors`
-    maps (plugin, hook) to how often it raised; `metrics` is where a plugin registers its own
-    (`Counter(..., registry=gateway.metrics)`), for whoever shows them."""
+    maps (plugin, hook) to how often it raised; `metrics` makes a plugin's own (`gateway.metrics.counter(...)`), for whoever
+    shows them, and keeps them through reloads; `sockets` does so with the sockets of listeners; `clock` gives seconds since
+    1970 and never jumps."""
 
     settings: Settings
     root: Path
@@ -45,7 +48,9 @@ class Services:
     accounts: Callable[[], Sequence[AccountView]]
     queued: Callable[[], int]
     hook_errors: Callable[[], dict[tuple[str, str], int]]
-    metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
+    metrics: Meters = field(default_factory=Meters)
+    sockets: Sockets = field(default_factory=Sockets)
+    clock: Callable[[], float] = field(default_factory=steady)
 
 
 class Dialects:

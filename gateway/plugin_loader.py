@@ -68,6 +68,24 @@ def load(settings: Settings, root: Path) -> list[LoadedPlugin]:
     return loaded
 
 
+def idle_tables(settings: Settings) -> list[str]:
+    """What to know of the tables of plugins that are not enabled: that they do nothing, and for plugins of the tree what
+    would be wrong with them."""
+    found = []
+    for name, table in settings.plugins.items():
+        if name in settings.gateway.plugins:
+            continue
+        found.append(f"plugins.{name}: does nothing, gateway.plugins does not name it")
+        if (SHIPPED / f"{name}.py").is_file():
+            try:
+                _settings(name, shipped(name), table)
+            except ImportError as exc:
+                found.append(f"plugins.{name}: cannot be checked: {exc}")
+            except ConfigError as exc:
+                found += exc.problems
+    return found
+
+
 def shipped(name: str) -> ModuleType:
     """The module of a plugin of the tree, whether it is enabled or not."""
     return _import(name, SHIPPED / f"{name}.py")
@@ -133,10 +151,10 @@ def _load_one(name: str, source: Path | EntryPoint, table: dict[str, Any] | None
         module = _import(name, source) if isinstance(source, Path) else importlib.import_module(source.module)
     except Exception as exc:
         raise ConfigError([f"gateway.plugins: {name} cannot be imported: {type(exc).__name__}: {exc}"]) from exc
-    settings = _settings(name, module, table)
     factory = getattr(module, "Plugin", None)
     if not isinstance(factory, type):
         raise ConfigError([f"gateway.plugins: {name} has no class Plugin"])
+    settings = _settings(name, module, table)
     try:
         instance = factory(settings) if settings is not None else factory()
     except (ValueError, TypeError) as exc:

@@ -12,29 +12,12 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
-from config.settings import Account
+from config.settings import PLUGINS, Account
 from config.settings import Settings as GatewaySettings
 from gateway import plugin_loader
 from gateway.hookspecs import HOOKS, Specs
 
 ROOT = Path(__file__).parent.parent
-PLUGINS = (
-    "metrics",
-    "access_log",
-    "api_key",
-    "model_aliases",
-    "rate_limit",
-    "structured_output",
-    "retry",
-    "quota_routing",
-    "openai_api",
-    "gemini_api",
-    "anthropic_api",
-    "watermark_removal",
-    "r2_upload",
-    "local_media",
-    "alerts",
-)
 _INTRO = """\
 # The gateway's configuration. Every setting is here with its default; remove a `#` to change it.
 # A misspelt name is refused at start. Environment: GATEWAY__SERVER__PORT=9000 style, or a `.env` file.

@@ -25,7 +25,8 @@ from gateway.serving import LISTEN_FD, PAGE_LINK, WORKER, ignore_reload, run_loo
 log = logging.getLogger(__name__)
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own name for it
 _BACKLOG = 1024
-_FIRST_PAUSE_S, _MOST_PAUSE_S = 0.5, 30.0
+# What waits on the socket of a worker that died waits for its successor: not for long, however often it dies.
+_FIRST_PAUSE_S, _MOST_PAUSE_S = 0.5, 5.0
 _STEADY_S = 60.0
 
 

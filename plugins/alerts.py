@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -104,18 +104,13 @@ def payload(alert: Alert, settings: Settings, at: float) -> dict[str, Any]:
 
 
 class Plugin:
-    """`clock` gives seconds since 1970."""
-
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._clock = clock
-        self._gateway: Services | None = None
         self._open: dict[str, Alert] = {}
         self._look = asyncio.Event()
 
     @hookimpl
     async def lifespan(self, gateway: Services) -> AsyncIterator[None]:
-        self._gateway = gateway
         async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
             watching = asyncio.create_task(self._watch(gateway, session), name="watch the accounts for alerts")
             try:
@@ -134,23 +129,23 @@ class Plugin:
                 async with asyncio.timeout(self._settings.check_s):
                     await self._look.wait()
             self._look.clear()
-            await self._tell(troubles(gateway.accounts(), self._settings, self._clock()), gateway.state, session)
+            await self._tell(troubles(gateway.accounts(), self._settings, gateway.clock()), gateway, session)
 
-    async def _tell(self, now: Mapping[str, Alert], state: StateStore, session: aiohttp.ClientSession) -> None:
+    async def _tell(self, now: Mapping[str, Alert], gateway: Services, session: aiohttp.ClientSession) -> None:
         """Send what is new, and that what was told is over."""
         over = {name: alert for name, alert in self._open.items() if name not in now}
         new = {name: alert for name, alert in now.items() if name not in self._open}
         self._open = {**{name: self._open[name] for name in now if name in self._open}, **new}
         for name, alert in new.items():
-            if await _first(state, f"told:{name}:{alert.episode}", self._settings.repeat_s):
-                await self._send(alert, session)
+            if await _first(gateway.state, f"told:{name}:{alert.episode}", self._settings.repeat_s):
+                await self._send(payload(alert, self._settings, gateway.clock()), alert.title, session)
         for name, alert in over.items():
             # A trouble that comes and goes is told once, and so is its end.
-            if await _first(state, f"over:{name}:{alert.episode}", self._settings.repeat_s):
-                await self._send(recovery(name, alert), session)
+            if await _first(gateway.state, f"over:{name}:{alert.episode}", self._settings.repeat_s):
+                ended = recovery(name, alert)
+                await self._send(payload(ended, self._settings, gateway.clock()), ended.title, session)
 
-    async def _send(self, alert: Alert, session: aiohttp.ClientSession) -> None:
-        body = payload(alert, self._settings, self._clock())
+    async def _send(self, body: Mapping[str, object], title: str, session: aiohttp.ClientSession) -> None:
         for attempt in range(_ATTEMPTS):
             if attempt:
                 await asyncio.sleep(_PAUSE_S * attempt)
@@ -161,7 +156,7 @@ class Plugin:
                     failure = f"HTTP {response.status}"
             except (aiohttp.ClientError, TimeoutError, OSError) as exc:
                 failure = type(exc).__name__
-        log.warning("an alert could not be delivered (%s): %s", failure, alert.title)
+        log.warning("an alert could not be delivered (%s): %s", failure, title)
 
 
 async def _first(state: StateStore, what: str, seconds: float) -> bool:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import os
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from aiohttp import web
@@ -45,10 +46,12 @@ class Plugin:
         self._base = ""
         self._bytes = 0
         self._writing = asyncio.Lock()
+        self._clock: Callable[[], float] = time.time
 
     @hookimpl
     async def lifespan(self, gateway: Services) -> AsyncIterator[None]:
         self._folder = gateway.state_dir / "media"
+        self._clock = gateway.clock
         server = gateway.settings.server
         self._base = (server.public_url or "").rstrip("/")
         self._key = await asyncio.to_thread(self._open, gateway.state_dir / "media_key")
@@ -69,7 +72,7 @@ class Plugin:
         name = f"{secrets.token_urlsafe(24)}.{EXTENSIONS[image.mime]}"
         async with self._writing:
             await asyncio.to_thread(self._write, name, image.data)
-        end = int(time.time()) + self._settings.expires_s
+        end = int(self._clock()) + self._settings.expires_s
         return f"{base}/media/{name}?expires={end}&signature={self._signature(name, end)}"
 
     def _write(self, name: str, data: bytes) -> None:
@@ -77,6 +80,8 @@ class Plugin:
             self._evict(room=len(data))
         unfinished = self._folder / f".{name}"
         unfinished.write_bytes(data)
+        now = self._clock()
+        os.utime(unfinished, (now, now))
         unfinished.rename(self._folder / name)
         self._bytes += len(data)
 
@@ -84,7 +89,7 @@ class Plugin:
         """Delete what has expired, then the oldest until there is `room`."""
         files = sorted(((file.stat(), file) for file in self._folder.iterdir()), key=lambda found: found[0].st_mtime)
         left = sum(stat.st_size for stat, _ in files)
-        expired = time.time() - self._settings.expires_s
+        expired = self._clock() - self._settings.expires_s
         for stat, file in files:
             if stat.st_mtime >= expired and left + room <= self._settings.max_mb * 1_000_000:
                 break
@@ -107,7 +112,7 @@ class Plugin:
         if not _NAME.fullmatch(name) or not re.fullmatch(r"[0-9]{1,12}", end):
             raise web.HTTPNotFound
         good = hmac.compare_digest(signature, self._signature(name, int(end)).encode())
-        left = int(end) - int(time.time())
+        left = int(end) - int(self._clock())
         if not good or left <= 0 or not (self._folder / name).is_file():
             raise web.HTTPNotFound
         response = web.FileResponse(self._folder / name, headers=_HEADERS)

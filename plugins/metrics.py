@@ -9,24 +9,32 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
-import socket
 from collections import Counter as Count
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from functools import cache
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from gateway.hookspecs import Routes, Services, hookimpl
+from gateway.meters import Meters
 from gateway.model import AccountChange, Call, Outcome
+from gateway.sockets import Sockets
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _SHARED = "PROMETHEUS_MULTIPROC_DIR"
 _REFRESH_S = 1.0
+_TIMES = {
+    "last_success": ("last_success", "Last answer that went well"),
+    "cookies_entered": ("cookies_entered", "When a person brought the cookies"),
+    "cookies_renewed": ("cookies_renewed", "When Google last renewed the cookies"),
+    "attention_by": ("attention", "When the account will probably need new cookies"),
+    "cooldown_until": ("cooldown", "Until when the account is left out"),
+}
 STATES = ("starting", "unreachable", "ready", "cooling", "expired", "rejected", "disabled")
 
 
@@ -42,72 +50,63 @@ class Plugin:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._gateway: Services | None = None
-        self._registry = registry = CollectorRegistry()
-        self._requests = Counter(
-            "gateway_requests", "Requests by how they ended", ["dialect", "model", "outcome"], registry=registry
-        )
+
+    def _count_by(self, meters: Meters) -> None:
         labels = ["dialect", "model"]
-        self._duration = Histogram(
-            "gateway_request_seconds", "Whole requests that went well", labels, buckets=_SECONDS, registry=registry
+        self._requests = meters.counter(
+            "gateway_requests", "Requests by how they ended", ["dialect", "model", "outcome"]
         )
-        self._first = Histogram(
-            "gateway_first_content_seconds", "Time to the first content", labels, buckets=_SECONDS, registry=registry
+        self._duration = meters.histogram(
+            "gateway_request_seconds", "Whole requests that went well", labels, buckets=_SECONDS
         )
-        self._tokens = Counter(
-            "gateway_tokens", "Estimated tokens, by direction", ["model", "direction"], registry=registry
+        self._first = meters.histogram(
+            "gateway_first_content_seconds", "Time to the first content", labels, buckets=_SECONDS
         )
-        self._stages = Histogram(
+        self._tokens = meters.counter("gateway_tokens", "Estimated tokens, by direction", ["model", "direction"])
+        self._stages = meters.histogram(
             "gateway_picture_stage_seconds",
             "Stages of picture calls: wait for an account, generate, download, clean (process and encode), store",
             ["stage"],
             buckets=_SECONDS,
-            registry=registry,
         )
-        self._attempts = Counter("gateway_attempts", "Attempts at accounts", ["account"], registry=registry)
-        self._refused = Counter("gateway_rate_limited", "Refusals by our own limits", ["key"], registry=registry)
-        self._changes = Counter(
-            "gateway_account_changes", "Accounts that changed state", ["account", "state"], registry=registry
-        )
-        # Looked up at the time of a scrape. All workers have the same accounts, but each its own calls on them.
-        self._accounts = Gauge(
-            "gateway_accounts", "Accounts by state", ["state"], multiprocess_mode="livemax", registry=registry
-        )
-        self._leases = Gauge(
-            "gateway_leases", "Calls that hold an account", ["account"], multiprocess_mode="livesum", registry=registry
-        )
-        self._queue = Gauge(
-            "gateway_queue", "Calls that wait for an account", multiprocess_mode="livesum", registry=registry
-        )
-        self._errors = Gauge(
-            "gateway_plugin_errors", "Exceptions by plugin and hook", ["plugin", "hook"],
-            multiprocess_mode="livesum", registry=registry,
-        )
-        times = {
-            "last_success": ("last_success", "Last answer that went well"),
-            "cookies_entered": ("cookies_entered", "When a person brought the cookies"),
-            "cookies_renewed": ("cookies_renewed", "When Google last renewed the cookies"),
-            "attention_by": ("attention", "When the account will probably need new cookies"),
-            "cooldown_until": ("cooldown", "Until when the account is left out"),
-        }
-        self._times = {
-            field: Gauge(
-                f"gateway_account_{name}_timestamp_seconds", f"{text}, in seconds since 1970; 0: not known, or never",
-                ["account"], multiprocess_mode="livemax", registry=registry,
-            )
-            for field, (name, text) in times.items()
-        }
-        self._used = Gauge(
-            "gateway_account_used_ratio", "Used share of a usage window", ["account", "window"],
-            multiprocess_mode="livemax", registry=registry,
-        )
-        self._rotations = Gauge(
-            "gateway_account_rotations", "Attempts to renew cookies since the start, by result", ["account", "result"],
-            multiprocess_mode="livesum", registry=registry,
-        )
+        self._attempts = meters.counter("gateway_attempts", "Attempts at accounts", ["account"])
+        self._refused = meters.counter("gateway_rate_limited", "Refusals by our own limits", ["key"])
+        self._changes = meters.counter("gateway_account_changes", "Accounts that changed state", ["account", "state"])
         # Looking labels up takes locks and tuples, for each of them; the sets are bounded.
         self._ended = cache(self._requests.labels)
         self._tried = cache(self._attempts.labels)
         self._series = cache(self._of_model)
+        self._look_up_by(meters)
+
+    def _look_up_by(self, meters: Meters) -> None:
+        """What is looked up at the time of a scrape. All workers have the same accounts, but each its own calls on them."""
+        self._accounts = meters.gauge("gateway_accounts", "Accounts by state", ["state"], workers="livemax")
+        self._leases = meters.gauge("gateway_leases", "Calls that hold an account", ["account"], workers="livesum")
+        self._queue = meters.gauge("gateway_queue", "Calls that wait for an account", workers="livesum")
+        self._errors = meters.gauge(
+            "gateway_plugin_errors", "Exceptions by plugin and hook", ["plugin", "hook"], workers="livesum"
+        )
+        self._times = {
+            field: meters.gauge(
+                f"gateway_account_{name}_timestamp_seconds",
+                f"{text}, in seconds since 1970; 0: not known, or never",
+                ["account"],
+                workers="livemax",
+            )
+            for field, (name, text) in _TIMES.items()
+        }
+        self._used = meters.gauge(
+            "gateway_account_used_ratio", "Used share of a usage window", ["account", "window"], workers="livemax"
+        )
+        self._rotations = meters.gauge(
+            "gateway_account_rotations",
+            "Attempts to renew cookies since the start, by result",
+            ["account", "result"],
+            workers="livesum",
+        )
+        if _SHARED not in os.environ:  # accounts and plugins that a reload has taken away
+            for gauge in (self._leases, self._errors, self._used, self._rotations, *self._times.values()):
+                gauge.clear()
 
     # --- counting -------------------------------------------------------------------------------------------------
 
@@ -158,34 +157,30 @@ class Plugin:
         for (plugin, hook), count in gateway.hook_errors().items():
             self._errors.labels(plugin, hook).set(count)
 
-    async def _refresh_for_ever(self) -> None:
-        while True:
-            self._refresh()
-            await asyncio.sleep(_REFRESH_S)
-
     # --- showing --------------------------------------------------------------------------------------------------
 
     @hookimpl
     async def lifespan(self, gateway: Services) -> AsyncIterator[None]:
         self._gateway = gateway
+        self._count_by(gateway.metrics)
         async with AsyncExitStack() as stack:
+            stack.enter_context(gateway.metrics.refreshed_by(self._refresh))
             if _SHARED in os.environ:  # another worker may be the one that is scraped
-                refreshing = asyncio.create_task(self._refresh_for_ever(), name="refresh shared metrics")
+                refreshing = asyncio.create_task(_refresh_for_ever(gateway.metrics), name="refresh shared metrics")
                 stack.callback(refreshing.cancel)
             if self._settings.listen:
-                await self._listen(stack)
+                await self._listen(stack, gateway.sockets)
             yield
 
-    async def _listen(self, stack: AsyncExitStack) -> None:
+    async def _listen(self, stack: AsyncExitStack, sockets: Sockets) -> None:
         host, _, port = self._settings.listen.rpartition(":")
+        bound = stack.enter_context(sockets.bound(host.strip("[]") or "127.0.0.1", int(port)))
         app = web.Application()
         app.router.add_get("/metrics", self._scrape)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        # Shared with the other workers, and with our successor after a reload.
-        shared = hasattr(socket, "SO_REUSEPORT") or None
-        await web.TCPSite(runner, host.strip("[]") or "127.0.0.1", int(port), reuse_port=shared).start()
+        await web.SockSite(runner, bound).start()
 
     @hookimpl
     def register_routes(self, routes: Routes) -> None:
@@ -204,14 +199,22 @@ class Plugin:
             if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), wanted):
                 hint = {"WWW-Authenticate": "Bearer"}
                 return web.Response(status=401, text="The metrics key is needed\n", headers=hint)
-        self._refresh()
-        body = await asyncio.to_thread(self._text)
+        assert self._gateway is not None
+        meters = self._gateway.metrics
+        meters.refresh()
+        body = await asyncio.to_thread(_text, meters)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    def _text(self) -> bytes:
-        if _SHARED in os.environ:  # the files hold what other plugins count, too
-            together = CollectorRegistry()
-            MultiProcessCollector(together)  # type: ignore[no-untyped-call]
-            return generate_latest(together)
-        others = generate_latest(self._gateway.metrics) if self._gateway else b""
-        return generate_latest(self._registry) + others
+
+async def _refresh_for_ever(meters: Meters) -> None:
+    while True:
+        meters.refresh()
+        await asyncio.sleep(_REFRESH_S)
+
+
+def _text(meters: Meters) -> bytes:
+    if _SHARED not in os.environ:
+        return generate_latest(meters.registry)
+    together = CollectorRegistry()
+    MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+    return generate_latest(together)

@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.errors import InvalidRequest
 from gateway.hookspecs import Services, hookimpl
+from gateway.meters import Meters
 from gateway.model import Call, Image
 from gateway.threads import workers
 from watermark import Options, Reason, Result, clean
@@ -51,7 +51,7 @@ class Plugin:
         # As many threads as pictures at once: a picture whose time is over keeps its thread until it is done, so that
         # hostile pictures cannot pile up.
         self._threads = workers(settings.concurrency, "watermark")
-        self._numbers = _Numbers(CollectorRegistry())
+        self._numbers = _Numbers(Meters())
 
     @hookimpl
     async def lifespan(self, gateway: Services) -> AsyncIterator[None]:
@@ -116,15 +116,15 @@ def _warned(image: Image, words: str) -> Image:
 
 
 class _Numbers:
-    """What is counted, in `registry`."""
+    """What is counted, by `meters`."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.pictures = Counter(
-            "gateway_watermark_pictures", "Pictures by what became of the star", ["result", "reason"], registry=registry
+    def __init__(self, meters: Meters) -> None:
+        self.pictures = meters.counter(
+            "gateway_watermark_pictures", "Pictures by what became of the star", ["result", "reason"]
         )
-        self.found = Counter("gateway_watermark_found", "Stars found", ["slot", "kind"], registry=registry)
-        self.seconds = Histogram(
-            "gateway_watermark_seconds", "Time for a picture, waiting included", buckets=_SECONDS, registry=registry
+        self.found = meters.counter("gateway_watermark_found", "Stars found", ["slot", "kind"])
+        self.seconds = meters.histogram(
+            "gateway_watermark_seconds", "Time for a picture, waiting included", buckets=_SECONDS
         )
 
     def count(self, result: Result, seconds: float) -> None:

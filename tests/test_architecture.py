@@ -20,6 +20,8 @@ ORDER = (
     "gateway.clock",
     "gateway.threads",
     "gateway.secrecy",
+    "gateway.meters",
+    "gateway.sockets",
     "gateway.model",
     "gateway.errors",
     "gateway.imaging",
@@ -55,8 +57,8 @@ ORDER = (
 )
 # What a plugin may use of the gateway.
 PUBLIC = (
-    "config", "watermark", "gateway.hookspecs", "gateway.model", "gateway.errors", "gateway.threads", "gateway.wire",
-    "gateway.state",
+    "config", "watermark", "gateway.hookspecs", "gateway.meters", "gateway.sockets", "gateway.model", "gateway.errors",
+    "gateway.threads", "gateway.wire", "gateway.state",
 )  # fmt: skip
 ROOMS = ("config", "gateway", "plugins", "watermark")
 

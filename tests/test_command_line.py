@@ -113,6 +113,15 @@ def test_check_is_content_with_the_shipped_file_and_lists_mistakes(toml: Path, c
         assert part in said
 
 
+def test_check_warns_of_what_is_hardly_meant(toml: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    toml.write_text('[gateway]\nplugins = ["openai_api"]\n[plugins.api_key]\nkeys = []\n')
+    assert run("check", "--config", str(toml)) == 0
+    assert "warning: plugins.api_key: does nothing, gateway.plugins does not name it" in capsys.readouterr().err
+    toml.write_text("[gateway]\nplugins = []\n")
+    assert run("check", "--config", str(toml)) == 0
+    assert "warning: gateway.plugins is empty" in capsys.readouterr().err
+
+
 def test_health_of_nobody_is_an_exit_status(toml: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("health", "--config", str(toml), "--port", str(free_port())) == 1
     assert "not alive" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import pytest
 
 from config.loader import ConfigError
 from config.settings import Settings
-from gateway.plugin_loader import bind, load
+from gateway.plugin_loader import bind, idle_tables, load
 
 WRONG = """
 class Plugin:
@@ -57,7 +57,7 @@ def test_the_list_is_the_order_and_only_what_it_names_is_imported(drop: Path) ->
     loaded = load(settings(["two", "one", "retry"]), drop)
     assert [(p.name, p.hooks) for p in loaded] == [("two", ("admit",)), ("one", ("admit",)), ("retry", ("wrap_generate",))]
     bound = bind(loaded)
-    assert [name for name, _ in bound._admit] == ["two", "one"]
+    assert [found.plugin for found in bound._admit] == ["two", "one"]
 
 
 def test_all_mistakes_of_all_plugins_are_told_at_once(drop: Path) -> None:
@@ -103,3 +103,25 @@ def test_a_plugin_may_take_some_of_the_arguments_in_any_order(drop: Path) -> Non
 
     asyncio.run(bind([loaded]).call_finished("the call", "the outcome"))  # type: ignore[arg-type]
     assert loaded.instance.seen == [("the outcome", "the call")]
+
+
+def test_settings_for_a_file_without_a_plugin_say_what_is_missing(drop: Path) -> None:
+    plugin(drop, "classless", "x = 1\n")
+    with pytest.raises(ConfigError, match="classless has no class Plugin"):
+        load(settings(["classless"], classless={"x": 1}), drop)
+
+
+def test_the_table_of_a_plugin_that_is_off_is_looked_at_all_the_same(drop: Path) -> None:
+    plugin(drop, "mine", "raise SystemError('imported')\n")
+    found = idle_tables(settings(["retry"], retry={}, mine={"x": 1}, rate_limit={"globl_per_hour": 1}))
+    assert found == [
+        "plugins.mine: does nothing, gateway.plugins does not name it",
+        "plugins.rate_limit: does nothing, gateway.plugins does not name it",
+        "plugins.rate_limit.globl_per_hour: unknown setting, did you mean 'global_per_hour'?",
+    ]
+
+
+def test_without_a_list_every_plugin_of_the_tree_is_on(tmp_path: Path) -> None:
+    loaded = load(Settings(), tmp_path)
+    assert {plugin.stem for plugin in (Path(__file__).parent.parent / "plugins").glob("*.py")} == {p.name for p in loaded}
+    assert "openai_api" in [plugin.name for plugin in loaded if not plugin.dormant]

@@ -41,6 +41,8 @@ class Pages:
         self._describe = describe
         self._document: bytes | None = None
         self._renderer = renderer
+        # Looked up by name, never by path: an address leads to one of these or nowhere.
+        self._files = {file.relative_to(STATIC).as_posix(): file for file in STATIC.rglob("*") if file.is_file()}
 
     def routes(self) -> list[web.AbstractRouteDef]:
         """The addresses, for `app.add_routes`."""
@@ -49,7 +51,7 @@ class Pages:
             web.get("/docs", self.docs),
             web.get("/docs/{file}", self.renderer_file),
             web.get("/openapi.json", self.openapi),
-            web.static("/static", STATIC, show_index=False, follow_symlinks=False),
+            web.get("/static/{file:.*}", self.static),
         ]
 
     async def page(self, request: web.Request) -> web.FileResponse:
@@ -66,6 +68,12 @@ class Pages:
         if self._renderer is None or file not in _RENDERER_FILES:
             raise NotFound("There is nothing at this address")
         return web.FileResponse(self._renderer / file)
+
+    async def static(self, request: web.Request) -> web.FileResponse:
+        """A file of the admin page."""
+        if (file := self._files.get(request.match_info["file"])) is None:
+            raise NotFound("There is nothing at this address")
+        return web.FileResponse(file)
 
     async def openapi(self, request: web.Request) -> web.Response:
         """The OpenAPI 3.1 description of everything that is served."""

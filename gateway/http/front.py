@@ -73,6 +73,7 @@ class Front:
             max_field_size=16_384,
         )
         self._runner = web.ServerRunner(self._listener, shutdown_timeout=1.0)
+        self._sockets: list[socket.socket] = []
 
     # --- requests -------------------------------------------------------------------------------------------------
 
@@ -103,10 +104,9 @@ class Front:
         await self._runner.setup()
         host, port = self._server.host, self._server.port
         try:
-            for opened in sockets:
-                await web.SockSite(self._runner, opened, backlog=_BACKLOG).start()
-            if not sockets:
-                await web.TCPSite(self._runner, host, port, backlog=_BACKLOG).start()
+            self._sockets = [*sockets] or await _opened(host, port)
+            for opened in self._sockets:
+                await web.SockSite(self._runner, opened.dup(), backlog=_BACKLOG).start()
         except OSError as exc:
             raise ConfigError([f"server.port: cannot listen on {host}:{port}: {exc.strerror}"]) from exc
         host, port = self._runner.addresses[0][:2]
@@ -122,6 +122,8 @@ class Front:
         self.say_goodbye()
         for site in list(self._runner.sites):
             await site.stop()
+        for connection in self._last_connections():
+            await asyncio.get_running_loop().connect_accepted_socket(self._listener, connection)
         await asyncio.sleep(_LAST_ARRIVALS_S)
         self._listener.close_idle()
         if self._stage is not None:
@@ -129,6 +131,18 @@ class Front:
         await self._until_left(grace_s)
         await self._cut_off()
         await self._runner.cleanup()
+
+    def _last_connections(self) -> list[socket.socket]:
+        """Close the sockets, and take what waits on them: the kernel would reset it, and with it a request that is under
+        way already."""
+        found = []
+        for listening in self._sockets:
+            listening.setblocking(False)
+            with contextlib.suppress(OSError), listening:
+                while True:
+                    found.append(listening.accept()[0])
+        self._sockets = []
+        return found
 
     async def _cut_off(self) -> None:
         running = [task for stage in self._stages for task in stage.running]
@@ -146,3 +160,18 @@ class Front:
             async with asyncio.timeout(seconds):
                 for stage in self._stages:
                     await stage.left.wait()
+
+
+async def _opened(host: str, port: int) -> list[socket.socket]:
+    """A socket for each address that `host` stands for. Raises OSError."""
+    look_up = asyncio.get_running_loop().getaddrinfo
+    infos = await look_up(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    found: list[socket.socket] = []
+    try:
+        for family, address in dict.fromkeys((info[0], info[4]) for info in infos):
+            found.append(socket.create_server(address[:2], family=family, backlog=_BACKLOG))
+    except OSError:
+        for opened in found:
+            opened.close()
+        raise
+    return found

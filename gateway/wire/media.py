@@ -66,7 +66,8 @@ def file(data: bytes, mime: str, number: int, param: str, *, mask: bool = False)
     """Bytes as a file named by its number and type. `mime` is a claim: what the bytes show goes before it. Raises
     InvalidRequest."""
     known = sniff(data)
-    if mime.startswith("image/") and known is None and mime not in ("image/heic", "image/heif"):
+    shown = known or (mime if mime in ("image/heic", "image/heif") else "")
+    if mime.startswith("image/") and not shown.startswith("image/"):
         raise bad(param, "is not a PNG, JPEG, WebP or GIF picture")
     mime = known or mime
     if mime not in EXTENSIONS:

@@ -30,10 +30,13 @@ async def test_nothing_comes_from_elsewhere_and_nobody_frames_it(path: str) -> N
         assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
-ABSENT = ["/static/", "/static/views", "/static/../gateway.toml", "/docs/package.json", "/docs/..%2f__init__.py"]
+ABSENT = [
+    "/static/", "/static/views", "/static/../gateway.toml", "/static/..%2fgateway.toml", "/static/a%00.js", "/static/%ff",
+    "/static/" + "a" * 4_000, "/docs/package.json", "/docs/..%2f__init__.py",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("path", ABSENT)
+@pytest.mark.parametrize("path", ABSENT, ids=lambda path: path[:24])
 async def test_no_other_file_is_served(path: str) -> None:
     async with make_client() as client, client.http.get(path) as response:
         assert response.status == 404

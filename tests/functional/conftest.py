@@ -12,9 +12,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from config.settings import Settings
+from config.settings import PLUGINS, Settings
 from gateway.app import Running, running
-from gateway.reference import PLUGINS
 from gateway.simulator import Account, Simulator, Site
 from gateway.testing import Client
 from gateway.upstream.gemini_web import GeminiWeb

@@ -51,6 +51,10 @@ class Process:
             while not any(text in line for line in self.said):
                 await asyncio.sleep(0.02)
 
+    def said_times(self, text: str) -> int:
+        """In how many lines it has said `text`."""
+        return sum(text in line for line in self.said)
+
     async def ready(self, http: aiohttp.ClientSession) -> None:
         """Wait until it could serve a call."""
         async with asyncio.timeout(40):

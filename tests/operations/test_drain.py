@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 
 import aiohttp
 import pytest
@@ -82,6 +83,23 @@ async def test_what_does_not_end_in_time_is_told_so() -> None:
     assert (reply.status, reply.body["error"]["code"]) == (503, "stopping")
     assert int(reply.headers["Retry-After"]) > 0
     assert [outcome.error for outcome in outcomes.seen] == ["Stopping", "Stopping"]
+
+
+async def test_a_connection_that_nobody_has_accepted_yet_is_served_all_the_same() -> None:
+    """A client cannot know that the gateway ends; its kernel says that it is connected."""
+    body = json.dumps(ASK).encode()
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(body)
+    async with make_client() as client:
+        address = client.url.removeprefix("http://").rsplit(":", 1)
+        waiting = [socket.create_connection((address[0], int(address[1]))) for _ in range(5)]
+        for connection in waiting:
+            connection.sendall(head + body)
+        await client.gateway.drain()  # the loop has not run since they came
+        for connection in waiting:
+            assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+            connection.close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((address[0], int(address[1])))
 
 
 async def test_an_idle_connection_does_not_hold_up_the_end(start: Start, http: aiohttp.ClientSession) -> None:

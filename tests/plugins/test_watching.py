@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import socket
+from pathlib import Path
 
+import aiohttp
 import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from config.settings import Settings
+from gateway.app import running
 from gateway.errors import UpstreamUnavailable
 from gateway.model import UsageWindow
 from gateway.testing import Client, Script, ScriptedUpstream, make_client
 from gateway.upstream.protocol import Allowance, Rotation
 from plugins import access_log, metrics, model_aliases
+
+ASK = {"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": "hello"}]}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def counting(**settings: str) -> tuple[str, metrics.Plugin]:
@@ -128,3 +142,41 @@ async def test_what_is_known_of_each_account_is_measured() -> None:
     for name in ("last_success", "cookies_entered", "cookies_renewed"):
         assert 0 <= now - found[f"gateway_account_{name}_timestamp_seconds", "a"] < 60
     assert found["gateway_account_attention_timestamp_seconds", "a"] == 0
+
+
+async def test_counts_go_on_through_a_reload_and_a_request_that_runs_meanwhile_is_counted_once(tmp_path: Path) -> None:
+    """The plugin is read again with its listener of its own: whichever of the two is asked, the numbers are the same."""
+    port = free_port()
+    go_on = asyncio.Event()
+    upstream = ScriptedUpstream([Script("Hello"), Script("one", go_on, "two"), Script("Hello")])
+    table = {
+        "server": {"port": 0},
+        "gateway": {"plugins": ["metrics", "openai_api"]},
+        "accounts": [{"name": "a", "secure_1psid": "scripted"}],
+        "plugins": {"metrics": {"listen": f"127.0.0.1:{port}"}},
+    }
+    made = Settings.model_validate(table)
+    async with running(
+        made, tmp_path, upstream=lambda s, d: upstream, source=lambda: made
+    ) as gateway, aiohttp.ClientSession(gateway.url) as http:
+        async with http.post("/v1/chat/completions", json=ASK) as response:
+            await response.read()
+        async with http.post("/v1/chat/completions", json={**ASK, "stream": True}) as stream:
+            await stream.content.readuntil(b"one")
+            await gateway.reload()
+            async with http.post("/v1/chat/completions", json=ASK) as response:
+                await response.read()
+            assert {await requests_counted(port) for _ in range(8)} == {2}
+            go_on.set()
+            await stream.content.read()
+        async with asyncio.timeout(10):
+            while await requests_counted(port) < 3:
+                await asyncio.sleep(0)
+        assert await requests_counted(port) == 3
+
+
+async def requests_counted(port: int) -> float:
+    """What a scrape on a connection of its own says."""
+    async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/metrics") as response:
+        families = text_string_to_metric_families(await response.text())
+    return sum(s.value for family in families for s in family.samples if s.name == "gateway_requests_total")

