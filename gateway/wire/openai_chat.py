@@ -40,7 +40,8 @@ ROLES: dict[str, Role] = {
     "tool": "user",
     "function": "user",
 }
-MOST_CHOICES = 8
+# As in the original. How many of them run at once is choices.py's affair.
+MOST_CHOICES = 128
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 # Accepted because clients send them by habit; the web has no such thing. Named in x-gateway-ignored.
 IGNORED = (
