@@ -72,7 +72,8 @@ class Records:
         that `principal` has not."""
         record = await self._get(principal, id)
         if record is None:
-            raise NotFound(f"{'Response' if id.startswith('resp') else 'Completion'} with id '{id[:80]}' not found.", param="id")
+            kind = "Completion" if isinstance(dialect, Listing) else "Response"
+            raise NotFound(f"{kind} with id '{id[:80]}' not found.", param="id")
         if body is not None and isinstance(dialect, Listing):
             record = dialect.amend(record, body)
             await self._store.put(_key(principal, id), record, seconds=self._seconds)

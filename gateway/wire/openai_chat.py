@@ -55,6 +55,9 @@ IGNORED = (
     "prediction",
     "audio",
     "verbosity",
+    "moderation",
+    "service_tier",
+    "web_search_options",
 )
 _FINISH = {
     FinishReason.STOP: "stop",

@@ -138,6 +138,8 @@ def json_answer(fields: Fields | None) -> JsonAnswer | None:
 def items(fields: Fields, seed: str) -> list[dict[str, Any]]:
     """`input` as a list of items, each with an id (of our making where the caller gave none)."""
     value = fields.get("input")
+    if value is None and fields.get("previous_response_id") is not None:
+        return []  # go on from there
     if value is None:
         raise bad("input", "is required")
     if isinstance(value, str):

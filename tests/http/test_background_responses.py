@@ -1,4 +1,4 @@
-"""Responses in the background: a receipt at once, the answer when it is there, and an end when it is not wanted any more."""
+"""Responses in the background: a receipt at once, the answer when it is there, an end when it is not wanted any more."""
 
 from __future__ import annotations
 
