@@ -144,11 +144,9 @@ class OpenAIChat(openai.OpenAIShaped):
     # --- what is kept ---------------------------------------------------------------------------------------------
 
     def needs(self, call: Call) -> frozenset[str]:
-        """Nothing: every request says all."""
         return frozenset()
 
     def recall(self, call: Call, records: Mapping[str, bytes]) -> Call:
-        """The call as it is."""
         return call
 
     def record(self, call: Call) -> bytes | None:

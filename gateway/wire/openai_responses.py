@@ -28,7 +28,15 @@ from gateway.wire.responses_input import Conversation, Tools
 from gateway.wire.responses_output import Output
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-IGNORED = ("temperature", "top_p", "max_tool_calls", "service_tier", "prompt_cache_key", "prompt_cache_retention", "moderation")
+IGNORED = (
+    "temperature",
+    "top_p",
+    "max_tool_calls",
+    "service_tier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "moderation",
+)
 # Echoed in the response as they came, or with these defaults, as the original does.
 _ECHOED: Mapping[str, Any] = {
     "instructions": None,
