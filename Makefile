@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT_FLAG := $(if $(PORT),--port $(PORT))
 
-.PHONY: demo run test test-browser soak bench lint docs lock clean
+.PHONY: demo run test test-browser soak sdk-suites bench lint docs lock clean
 
 demo: $(VENV)/ready
 	$(BIN)/python -m gateway demo $(PORT_FLAG)
@@ -27,6 +27,10 @@ test-browser: $(VENV)/ready-test
 
 soak: $(VENV)/ready-test
 	SOAK_S=$(SECONDS) SOAK_KILLS=$(KILLS) SOAK_REPORT=soak.json $(BIN)/python -m pytest -m soak --timeout 0 tests/soak
+
+# The official SDKs' own tests, fetched from the package index (tests/sdk_suites).
+sdk-suites: $(VENV)/ready-test
+	$(BIN)/python -m tests.sdk_suites
 
 bench: $(VENV)/ready-test
 	$(BIN)/python -m benchmarks

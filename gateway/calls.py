@@ -22,8 +22,6 @@ from gateway.hooks import Hooks
 from gateway.hookspecs import Generate
 from gateway.model import (
     Call,
-    Chosen,
-    Citation,
     Event,
     Finished,
     FinishReason,
@@ -31,7 +29,6 @@ from gateway.model import (
     ImageReady,
     PictureSize,
     PictureWish,
-    Reply,
     TextDelta,
     ThoughtDelta,
     ToolCall,
@@ -215,24 +212,3 @@ class _Meter:
 
     def usage(self) -> Usage:
         return Usage(self._prompt, tokens.rounded(self._output), tokens.rounded(self._thoughts))
-
-
-def add_to(reply: Reply, event: Event) -> None:
-    """Put one more event into `reply`."""
-    match event:
-        case TextDelta(text):
-            reply.text += text
-        case ThoughtDelta(text):
-            reply.thoughts += text
-        case ToolCall():
-            reply.tool_calls.append(event)
-        case ImageReady(image):
-            reply.images.append(image)
-        case Citation():
-            reply.citations.append(event)
-        case Chosen(index, inner):
-            while len(reply.choices) <= index:
-                reply.choices.append(Reply())
-            add_to(reply.choices[index], inner)
-        case Finished(reason, usage, stop_word):
-            reply.reason, reply.usage, reply.stop_word = reason, usage, stop_word

@@ -1,5 +1,5 @@
-"""Several answers to one question: as many runs side by side, each with a lease of its own. Their events come marked with
-the answer that they belong to; one Finished with all that they cost ends them."""
+"""Several answers to one question: as many runs, some of them side by side, each with a lease of its own. Their events come
+marked with the answer that they belong to; one Finished with all that they cost ends them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from gateway.hookspecs import Generate
 from gateway.model import Call, Chosen, Event, Finished, Tried, Usage
 
 _Item = tuple[int, Event] | BaseException
+# Runs of one call at once: one caller shall not fill the queue for accounts.
+_AT_ONCE = 8
 
 
 async def several(run: Generate, call: Call) -> AsyncGenerator[Event, None]:
-    """`call.choices` runs at once. The first error ends all of them."""
+    """`call.choices` runs, a few at once. The first error ends all of them."""
+    room = asyncio.Semaphore(_AT_ONCE)
     queue: asyncio.Queue[_Item] = asyncio.Queue(maxsize=64)
     calls = [_one(call, index) for index in range(call.choices)]
-    tasks = [asyncio.create_task(_feed(run, one, index, queue)) for index, one in enumerate(calls)]
+    tasks = [asyncio.create_task(_feed(run, one, index, queue, room)) for index, one in enumerate(calls)]
     usage, running = Usage(), call.choices
     try:
         while running:
@@ -41,9 +44,9 @@ async def several(run: Generate, call: Call) -> AsyncGenerator[Event, None]:
             call.usage = _sum(call.usage or Usage(), one.usage) if one.usage else call.usage
 
 
-async def _feed(run: Generate, call: Call, index: int, queue: asyncio.Queue[_Item]) -> None:
+async def _feed(run: Generate, call: Call, index: int, queue: asyncio.Queue[_Item], room: asyncio.Semaphore) -> None:
     try:
-        async with aclosing(run(call)) as events:
+        async with room, aclosing(run(call)) as events:
             async for event in events:
                 await queue.put((index, event))
     except Exception as exc:  # noqa: BLE001 - handed to the reader of the queue, who raises it

@@ -194,6 +194,8 @@ class Call:
     upstream write down what became of it (`account`, `route`: why that one, `served_model`, `guest`). Plugins keep their
     own under `extras[NAME]`, and put headers for the caller into `reply_headers` before the first content.
 
+    `background` says that the caller does not wait: it gets a receipt, and looks for the answer later.
+
     `pictures` of None is a call that does not ask for any. `picture_delivery` says how those that come go out (None: as
     the settings say). `warnings` are for the caller, in words; `spent` are the seconds of each stage of a picture call,
     `usage` what came of an answer, be it cut short, once it has ended."""
@@ -214,6 +216,7 @@ class Call:
     tool_choice: ToolChoice = ToolChoice()
     parallel_tools: bool = True
     json_answer: JsonAnswer | None = None
+    background: bool = False
     choices: int = 1
     pictures: PictureWish | None = None
     picture_delivery: Literal["bytes", "url"] | None = None
@@ -353,6 +356,26 @@ class Reply:
     usage: Usage = Usage()
     stop_word: str | None = None
     choices: list[Reply] = field(default_factory=list)
+
+    def add(self, event: Event) -> None:
+        """Put one more event into it."""
+        match event:
+            case TextDelta(text):
+                self.text += text
+            case ThoughtDelta(text):
+                self.thoughts += text
+            case ToolCall():
+                self.tool_calls.append(event)
+            case ImageReady(image):
+                self.images.append(image)
+            case Citation():
+                self.citations.append(event)
+            case Chosen(index, inner):
+                while len(self.choices) <= index:
+                    self.choices.append(Reply())
+                self.choices[index].add(inner)
+            case Finished(reason, usage, stop_word):
+                self.reason, self.usage, self.stop_word = reason, usage, stop_word
 
 
 @dataclass(frozen=True, slots=True)

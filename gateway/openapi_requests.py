@@ -158,6 +158,9 @@ REQUESTS: dict[tuple[str, str], Asked] = {
     ("openai_responses", "/v1/responses/input_tokens"): Asked(
         "Count tokens (OpenAI)", _RESPONSES, {"hello": _RESPONSES_EXAMPLE}
     ),
+    ("openai_responses", "/v1/responses/compact"): Asked(
+        "Make a conversation short (OpenAI)", _RESPONSES, {"hello": _RESPONSES_EXAMPLE}
+    ),
     ("openai_completions", "/v1/completions"): Asked(
         "Completions (OpenAI, legacy)",
         _object(("model", "prompt"), model=_MODEL, prompt=_TEXT, stream=_STREAM, max_tokens=_COUNT),

@@ -7,16 +7,18 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
 
 from config.settings import Server
 from gateway.background import spawn
-from gateway.calls import Calls, add_to
+from gateway.calls import Calls
 from gateway.errors import GatewayError, Internal, NotSupported, Unauthenticated, UnknownModel
 from gateway.hooks import Hooks
 from gateway.http.boundary import REQUEST_ID, Boundary, read_json
+from gateway.http.detached import Detached
 from gateway.http.held import Held
 from gateway.http.incoming import Incoming
 from gateway.http.multipart import read_form
@@ -36,7 +38,8 @@ from gateway.model import (
 )
 from gateway.threads import in_thread
 from gateway.wire import pictures
-from gateway.wire.dialect import Counting, Dialect, ModelCard, Recording, Request, Route
+from gateway.wire.dialect import Counting, Detaching, Dialect, Listing, ModelCard, Recording, Request, Route
+from gateway.wire.fields import MODEL_NAME
 
 log = logging.getLogger(__name__)
 Choice = tuple[Dialect, Route]
@@ -48,7 +51,7 @@ _SMALL_BODY = 1_000_000
 class _Progress:
     """What is measured of one request."""
 
-    __slots__ = ("begun", "error", "first_content", "reason", "status", "usage")
+    __slots__ = ("begun", "error", "first_content", "handed_over", "reason", "status", "usage")
 
     def __init__(self) -> None:
         self.begun = time.monotonic()
@@ -57,6 +60,7 @@ class _Progress:
         self.status = 200
         self.error: str | None = None
         self.reason = ""
+        self.handed_over = False
 
     def saw(self, event: Event) -> None:
         if isinstance(event, Finished):
@@ -101,6 +105,7 @@ class Handlers:
         self._boundary = boundary
         self._server = server
         self._records = records
+        self._detached = Detached(calls, records)
         self._incoming = incoming
         self._cards = cards
         self._anonymous = anonymous
@@ -158,6 +163,8 @@ class Handlers:
                 with self._boundary.interruptible:
                     call = await self._calls.prepare(call)
                     call = await self._incoming.ready(await self._stored.ready(call), share)
+                    if call.background:
+                        return await self._background(dialect, call, progress)
                     if call.stream:
                         return await self._stream(request, dialect, call, progress)
                     return await self._whole(request, dialect, call, progress)
@@ -170,8 +177,8 @@ class Handlers:
         finally:
             if call is None:
                 call = Call(head.request_id, int(time.time()), dialect.name, head=head, principal=principal)
-            # In a task of its own: it runs to its end also when the caller has left.
-            spawn(self._hooks.call_finished(call, progress.outcome(call)), "tell plugins of a finished call")
+            if not progress.handed_over:
+                self._finished(call, progress)
 
     def _large(self, request: web.Request) -> int:
         """The bytes that the body of `request` will take, where it is a large one."""
@@ -196,13 +203,29 @@ class Handlers:
         decoded.head, decoded.principal = head, principal
         return await self._records.recall(dialect, decoded)
 
+    async def _background(self, dialect: Dialect, call: Call, progress: _Progress) -> web.StreamResponse:
+        assert isinstance(dialect, Detaching)
+
+        def over(ended: Call, error: BaseException | None) -> None:
+            if error is not None:
+                progress.failed(error)
+            self._finished(ended, progress)
+
+        body = await self._detached.begin(dialect, call, saw=progress.saw, over=over)
+        progress.handed_over = True
+        return web.Response(body=body, content_type="application/json", headers=self._headers(call))
+
+    def _finished(self, call: Call, progress: _Progress) -> None:
+        """Tell plugins, in a task of its own: it runs to its end also when the caller has left."""
+        spawn(self._hooks.call_finished(call, progress.outcome(call)), "tell plugins of a finished call")
+
     async def _whole(
         self, request: web.Request, dialect: Dialect, call: Call, progress: _Progress
     ) -> web.StreamResponse:
         reply = Reply()
         async for event in self._calls.run(call):
             progress.saw(event)
-            add_to(reply, event)
+            reply.add(event)
         headers = self._headers(call)
         images = [image for one in (reply, *reply.choices) for image in one.images]
         if images:
@@ -284,7 +307,15 @@ class Handlers:
     ) -> web.StreamResponse:
         assert isinstance(dialect, Recording)
         principal = await self.authenticate(head)
-        body = await self._records.answer(dialect, route, principal, request.match_info["id"], head.query)
+        if route.action == "list":
+            assert isinstance(dialect, Listing)
+            listed = await self._records.listed(dialect, principal, dialect.record_prefix, head.query)
+            return web.Response(body=listed, content_type="application/json")
+        id = request.match_info["id"]
+        if route.action in ("cancel", "delete"):
+            await self._detached.cancel(principal, id)
+        change = await read_json(request, self._server) if route.action == "update" else None
+        body = await self._records.answer(dialect, route, principal, id, head.query, change)
         return web.Response(body=body, content_type="application/json")
 
     # --- models ---------------------------------------------------------------------------------------------------
@@ -301,9 +332,13 @@ class Handlers:
     ) -> web.StreamResponse:
         principal = await self.authenticate(head)
         name = request.match_info["model"]
-        for card in self._visible(principal):
-            if card.name == name:
-                return web.Response(body=dialect.encode_model(card), content_type="application/json")
+        cards = {card.name: card for card in self._visible(principal)}
+        if name not in cards and MODEL_NAME.fullmatch(name):
+            asked = Call(head.request_id, int(time.time()), dialect.name, model=name, principal=principal, head=head)
+            if (other := cards.get((await self._hooks.prepare_call(asked)).model)) is not None:
+                cards[name] = replace(other, name=name)  # another name that plugins know, such as an alias
+        if name in cards:
+            return web.Response(body=dialect.encode_model(cards[name]), content_type="application/json")
         raise UnknownModel("There is no such model here", param="model")
 
     def _visible(self, principal: Principal) -> list[ModelCard]:

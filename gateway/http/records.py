@@ -6,17 +6,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 from gateway.errors import NotFound, Overloaded
 from gateway.model import Call, Principal
 from gateway.state.store import StateAway, StateStore
-from gateway.wire.dialect import Dialect, Recording, Route, keeps_records
+from gateway.wire.dialect import Dialect, Listing, Recording, Route, keeps_records
 
 log = logging.getLogger(__name__)
 DAY_S = 86_400.0
 # A conversation with its pictures. What is larger is answered, and not kept.
 MOST_BYTES = 16_000_000
 _THREAD_FROM = 256_000
+_MOST_LISTED = 1000
 _AWAY = "The store of responses cannot be reached now"
 
 
@@ -36,8 +38,14 @@ class Records:
             return await asyncio.to_thread(dialect.recall, call, records)
         return dialect.recall(call, records)
 
-    async def keep(self, dialect: Dialect, call: Call) -> None:
-        """Keep what `dialect` wants kept of an answered call. Never fails: the answer is there already."""
+    @property
+    def kept(self) -> bool:
+        """Whether anything is kept at all."""
+        return self._seconds > 0
+
+    async def keep(self, dialect: Dialect, call: Call, seconds: float | None = None) -> None:
+        """Keep what `dialect` wants kept of an answered call, for the time set or `seconds`. Never fails: the answer is
+        there already."""
         if not self._seconds or not keeps_records(dialect):
             return
         record = dialect.record(call)
@@ -47,21 +55,41 @@ class Records:
             log.warning("an answer is too large to be kept: %d bytes", len(record))
             return
         try:
-            await self._store.put(_key(call.principal, call.id), record, seconds=self._seconds)
+            await self._store.put(_key(call.principal, call.id), record, seconds=seconds or self._seconds)
         except StateAway as exc:
             log.warning("an answer is not kept: %s", exc)
 
     async def answer(
-        self, dialect: Recording, route: Route, principal: Principal, id: str, query: Mapping[str, str]
+        self,
+        dialect: Recording,
+        route: Route,
+        principal: Principal,
+        id: str,
+        query: Mapping[str, str],
+        body: Mapping[str, Any] | None = None,
     ) -> bytes:
-        """The reply to a request about the record `id`. Raises NotFound for one that `principal` has not."""
+        """The reply to a request about the record `id`; `body` is what it shall be changed to. Raises NotFound for one
+        that `principal` has not."""
         record = await self._get(principal, id)
         if record is None:
-            raise NotFound(f"Response with id '{id[:80]}' not found.", param="response_id")
+            kind = "Completion" if isinstance(dialect, Listing) else "Response"
+            raise NotFound(f"{kind} with id '{id[:80]}' not found.", param="id")
+        if body is not None and isinstance(dialect, Listing):
+            record = dialect.amend(record, body)
+            await self._store.put(_key(principal, id), record, seconds=self._seconds)
         reply = dialect.encode_record(route.action, id, record, query)
         if route.action == "delete":
             await self._store.delete(_key(principal, id))
         return reply
+
+    async def listed(self, dialect: Listing, principal: Principal, prefix: str, query: Mapping[str, str]) -> bytes:
+        """A page of the records of `principal` whose ids begin with `prefix`. Walks the store: for people, not programs."""
+        try:
+            keys = await self._store.keys(_key(principal, prefix))
+            found = [record for key in keys[:_MOST_LISTED] if (record := await self._store.get(key)) is not None]
+        except StateAway as exc:
+            raise Overloaded(_AWAY, retry_after=5, hint=str(exc)) from exc
+        return await asyncio.to_thread(dialect.encode_list, found, query)
 
     async def _get(self, principal: Principal, id: str) -> bytes | None:
         try:

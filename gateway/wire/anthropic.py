@@ -65,7 +65,12 @@ class Anthropic:
     routes: tuple[Route, ...] = (
         Route("POST", "/v1/messages", "generate"),
         Route("POST", "/v1/messages/count_tokens", "count"),
+        Route("GET", "/v1/messages/batches", "unsupported"),
         Route("POST", "/v1/messages/batches", "unsupported"),
+        Route("GET", "/v1/messages/batches/{id}", "unsupported"),
+        Route("DELETE", "/v1/messages/batches/{id}", "unsupported"),
+        Route("POST", "/v1/messages/batches/{id}/cancel", "unsupported"),
+        Route("GET", "/v1/messages/batches/{id}/results", "unsupported"),
         Route("GET", "/v1/models", "models", claims=asks_anthropic),
         Route("GET", "/v1/models/{model}", "model", claims=asks_anthropic),
     )

@@ -85,10 +85,12 @@ def _call(value: dict[str, Any], tools: Mapping[str, Tool]) -> Found:
 
 def known(name: str, tools: Mapping[str, Tool]) -> str:
     """The name of the tool that `name` means; itself where it means none of them."""
-    for form in (name, call_marks.short(name)):
-        if form in tools:
-            return form
-    alike = [tool for tool in tools if tool.casefold() == call_marks.short(name).casefold()]
+    if name in tools:
+        return name
+    short = call_marks.short(name)
+    if short in tools:
+        return short
+    alike = [tool for tool in tools if tool.casefold() == short.casefold()]
     return alike[0] if len(alike) == 1 else name
 
 

@@ -40,6 +40,8 @@ _LEFT, _RIGHT = r"(?:\\?[<\[]|&lt;|&#60;)", r"(?:\\?[>\]]|&gt;|&#62;)"
 _TAG = re.compile(rf"{_LEFT}[ \t]*{_KIND}(?![a-z])[^\n{{\[]{{0,40}}?(?:{_RIGHT}|(?=[\n{{\[]))", re.IGNORECASE)
 _OPENING = re.compile(rf"{_TICKS}[ \t]*{_KIND}|{_TAG.pattern}", re.IGNORECASE)
 _CLOSING = re.compile(rf"{_TICKS}|{_LEFT}[ \t]*\\?/[ \t]*{_KIND}{_RIGHT}?", re.IGNORECASE)
+# What a mark that closes can begin with: looking for this first is ten times as fast.
+_CLOSING_BEGINS = re.compile(r"[`~<\[&\\]")
 # Fences in which a call may stand although they do not say so.
 _DATA = ("", "json", "json5", "jsonc", "javascript", "js", "text", "txt", "plaintext", "xml", "html", "yaml", "markdown")
 _INFO = re.compile(r"[ \t]*[\w\\-]*[ \t]*")
@@ -59,11 +61,17 @@ _NEST_KEYS = ("tool_call", "tool_calls", "function_call", "function_calls")
 _SECOND_KEYS = ("arguments", "args", "parameters", "input", "params")
 _TO_PLAIN = str.maketrans({"“": '"', "”": '"', "„": '"', "‟": '"', "'": '"', "‘": '"', "’": '"', "\\": None, "\xa0": None})
 _SPACE = re.compile(r"\s+")
+_JOINTS = re.compile(r"[.:/]")
+_NO_LETTER = re.compile(r"[^a-z0-9]")
 
 
 def closing(text: str, at: int = 0) -> Iterator[int]:
     """Where everything begins from `at` on that may close a call's block."""
-    return (match.start() for match in _CLOSING.finditer(text, at))
+    while (begins := _CLOSING_BEGINS.search(text, at)) is not None:
+        match = _CLOSING.match(text, begins.start())
+        if match is not None:
+            yield match.start()
+        at = match.end() if match is not None else begins.end()
 
 
 def opening(text: str) -> tuple[int, int]:
@@ -175,7 +183,7 @@ class Finder:
 
 def short(name: str) -> str:
     """A tool's name without the namespace that models put before it (`default_api.`, `functions.`, `tools:`)."""
-    return re.split(r"[.:/]", name)[-1]
+    return _JOINTS.split(name)[-1]
 
 
 def _may_be_tag(text: str) -> Verdict:
@@ -196,7 +204,7 @@ def _may_be_tag(text: str) -> Verdict:
 
 def _word(text: str) -> str:
     """Letters of a mark: without brackets, escapes, spaces and what joins words."""
-    return re.sub(r"[^a-z0-9]", "", text.lower())
+    return _NO_LETTER.sub("", text.lower())
 
 
 def _plain(text: str) -> str:

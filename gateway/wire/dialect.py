@@ -137,6 +137,28 @@ class Recording(Protocol):
         """The reply to a request about a kept record; `action` is that of the route."""
 
 
+@runtime_checkable
+class Detaching(Dialect, Recording, Protocol):
+    """A format in which a call may be answered while nobody waits (`Call.background`)."""
+
+    def stand(self, call: Call, status: str, error: GatewayError | None = None) -> None:
+        """From now on the record of `call` says `status`: queued, in_progress, cancelled or failed. A whole reply that is
+        encoded makes it final."""
+
+
+@runtime_checkable
+class Listing(Recording, Protocol):
+    """A format whose records can be listed and changed (actions `list` and `update`)."""
+
+    record_prefix: str
+
+    def amend(self, record: bytes, body: Mapping[str, Any]) -> bytes:
+        """`record` with what a request to change it says. Raises InvalidRequest."""
+
+    def encode_list(self, records: Sequence[bytes], query: Mapping[str, str]) -> bytes:
+        """A page of `records`, which come in no order."""
+
+
 def keeps_records(dialect: Dialect) -> TypeGuard[Recording]:
     """Whether `dialect` is Recording. `isinstance` looks through a protocol anew each time, which is a tenth of the CPU
     that a short call takes."""

@@ -76,6 +76,8 @@ _FINISH = {
     FinishReason.TOOLS: "STOP",
 }
 EXTENDED_BUDGET = 8192
+# As in the original.
+MOST_CANDIDATES = 8
 # The URI or the name of a file that was uploaded here.
 _STORED = re.compile(r"(?:https?://[^/\s]{1,300})?(?:/gemini)?/?(?:v1(?:beta)?/)?files/([a-z0-9]{1,64})", re.ASCII)
 
@@ -129,7 +131,7 @@ class Gemini:
             picture_delivery="bytes",
             tools=tools,
             tool_choice=gemini_tools.choice(fields, tools),
-            choices=config.whole("candidateCount", "candidate_count", low=1, high=8) or 1,
+            choices=config.whole("candidateCount", "candidate_count", low=1, high=MOST_CANDIDATES) or 1,
             json_answer=gemini_tools.json_answer(config),
             ignored=_ignored(fields, config) + others,
             options={"sse": request.head.query.get("alt") == "sse"},
@@ -308,7 +310,8 @@ def _page(query: Mapping[str, str], count: int) -> tuple[int, int]:
 def _whole(reply: Reply, call: Call, index: int) -> dict[str, Any]:
     parts: list[dict[str, Any]] = []
     if reply.thoughts and call.show_thoughts:
-        parts.append({"text": reply.thoughts, "thought": True})
+        signed = gemini_tools.signature(reply.thoughts)
+        parts.append({"text": reply.thoughts, "thought": True, "thoughtSignature": signed})
     if reply.text or not (reply.images or reply.tool_calls or parts):
         parts.append({"text": reply.text})
     parts += [gemini_tools.part(one) for one in reply.tool_calls]

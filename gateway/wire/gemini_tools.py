@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -138,6 +140,14 @@ def _said(response: Any) -> str:
 
 
 def part(call: ToolCall) -> dict[str, Any]:
-    """A `functionCall` part. Its arguments are an object, not text."""
+    """A `functionCall` part. Its arguments are an object, not text. The first of an answer is signed, as in the original:
+    clients of its thinking models send that back, and some refuse a call without it."""
     arguments, _ = loose_json.loads(call.arguments)
-    return {"functionCall": {"id": call.id, "name": call.name, "args": arguments}}
+    made: dict[str, Any] = {"functionCall": {"id": call.id, "name": call.name, "args": arguments}}
+    return made if call.index else {**made, "thoughtSignature": signature(call.name + call.arguments)}
+
+
+def signature(text: str) -> str:
+    """The original seals its thoughts in it for its own use. Here thoughts never go to the model again, so that a digest
+    is all that has to come back, and anything may."""
+    return base64.b64encode(hashlib.sha256(text.encode("utf-8", "replace")).digest()).decode("ascii")

@@ -1,12 +1,13 @@
 """JSON Schema: is a schema sound, does a value fit it, where is the JSON in an answer. Pure; fetches no schema anywhere.
 
-The work is jsonschema-rs'; what is here keeps it bounded: patterns backtrack within a limit, and a schema whose references
-multiply without end is refused."""
+The work is jsonschema-rs'; what is here keeps it bounded: patterns backtrack within a limit, and what a schema's references
+multiply to is counted before a value is checked (schema_work.py)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NoReturn
 
@@ -16,13 +17,15 @@ import orjson
 from gateway.wire import sse
 from gateway.wire.call_bodies import dumps
 from gateway.wire.loose_json import NotJson, loads
+from gateway.wire.schema_work import SchemaWork, TooMuch
 
 Schema = Mapping[str, Any]
 _MOST_ERRORS = 5
 _MOST_ERROR = 300
-_MOST_SUBSCHEMAS = 20_000
+_MOST_EXPLAINED = 5_000  # visits: telling what is wrong takes far longer than finding that something is
+_MOST_PRODUCT = 5_000_000  # parts of a schema by bytes of a value: nothing below it needs counting
 _MOST_KEPT = 16_000  # bytes of a schema that is kept compiled: clients send the same ones with every call
-_PATTERNS = jsonschema_rs.FancyRegexOptions(backtrack_limit=50_000)
+_PATTERNS = jsonschema_rs.FancyRegexOptions(backtrack_limit=10_000)
 _FENCED = re.compile(r"(?:\\?[`~]){3,}[ \t]*[\w-]*[ \t]*\n(.*?)(?:\n[ \t]*(?:\\?[`~]){3,}|\Z)", re.DOTALL)
 _START = re.compile(r"[\[{]")
 
@@ -34,14 +37,28 @@ def mistake(schema: Schema) -> str | None:
 
 
 def errors(schema: Schema, text: str) -> str | None:
-    """Why the JSON `text` does not fit `schema`, in words that quote it; None when it fits. The schema is a sound one."""
+    """Why the JSON `text` does not fit `schema`, in words that quote it; None when it fits. The schema is a sound one.
+    A text that would take too long to check does not fit either."""
+    checker, value = _checker(sse.dumps(schema)), orjson.loads(text)
+    visits = checker.work.nodes * len(text)
+    if checker.work.risky or visits > _MOST_PRODUCT:
+        try:
+            visits = checker.work.visits(value)
+        except (TooMuch, RecursionError):
+            return "checking it against the schema takes too long"
+        if visits > _MOST_EXPLAINED:
+            return None if checker.validator.is_valid(value) else "it does not fit the schema"
+    return None if checker.validator.is_valid(value) else _explained(checker.validator, value)
+
+
+def _explained(validator: Any, value: Any) -> str:
     found = []
-    for error in _validator(sse.dumps(schema)).iter_errors(orjson.loads(text)):
+    for error in validator.iter_errors(value):
         where = "/".join(map(str, error.instance_path))
         found.append(f"{where}: {_short(error)}" if where else _short(error))
         if len(found) == _MOST_ERRORS:
             break
-    return "; ".join(found) or None
+    return "; ".join(found)
 
 
 def extracted(answer: str) -> str | None:
@@ -69,27 +86,35 @@ def _candidates(answer: str) -> Iterator[tuple[str, bool]]:
 # --- schemas ------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Checker:
+    """A compiled schema, and what it can cost."""
+
+    validator: Any
+    work: SchemaWork
+
+
 @lru_cache(maxsize=256)
 def _mistake(raw: bytes) -> str | None:
     try:
-        if (count := _subschemas(orjson.loads(raw))) > _MOST_SUBSCHEMAS:
-            return f"its references unfold to {count} schemas; at most {_MOST_SUBSCHEMAS} are taken"
-        _validator(raw)
+        return _checker(raw).work.mistake
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError, RecursionError) as exc:
         return _short(exc)
-    return None
 
 
-def _validator(raw: bytes) -> Any:
+def _checker(raw: bytes) -> _Checker:
     return _compiled(raw) if len(raw) <= _MOST_KEPT else _compiled.__wrapped__(raw)
 
 
 @lru_cache(maxsize=256)
-def _compiled(raw: bytes) -> Any:
+def _compiled(raw: bytes) -> _Checker:
     schema = orjson.loads(raw)
     if not _is_draft(schema.get("$schema")):
         schema.pop("$schema", None)
-    return jsonschema_rs.validator_for(schema, pattern_options=_PATTERNS, retriever=_nowhere)
+    work = SchemaWork(schema)
+    if work.mistake is not None:
+        return _Checker(None, work)
+    return _Checker(jsonschema_rs.validator_for(schema, pattern_options=_PATTERNS, retriever=_nowhere), work)
 
 
 def _is_draft(name: Any) -> bool:
@@ -104,34 +129,3 @@ def _short(error: Exception) -> str:
     text = error.message if isinstance(error, jsonschema_rs.ValidationError) else str(error)
     text = " ".join(text.split())
     return text if len(text) <= _MOST_ERROR else text[:_MOST_ERROR] + "…"
-
-
-def _subschemas(root: Any) -> int:
-    """How many schemas `root` is once its own references are unfolded; a reference to what is being unfolded counts one.
-    Checking a value may visit each of them."""
-    sizes: dict[int, int] = {}
-
-    def size(node: Any) -> int:
-        if not isinstance(node, (dict, list)):
-            return 0
-        if id(node) in sizes:
-            return sizes[id(node)]
-        sizes[id(node)] = 1
-        inner = list(node.values()) if isinstance(node, dict) else node
-        if isinstance(node, dict) and isinstance(target := _target(root, node.get("$ref")), dict):
-            inner.append(target)
-        sizes[id(node)] = min(1 + sum(size(item) for item in inner), 2 * _MOST_SUBSCHEMAS)
-        return sizes[id(node)]
-
-    return size(root)
-
-
-def _target(root: Any, reference: Any) -> Any:
-    """What `#/a/b` points at within `root`."""
-    if not isinstance(reference, str) or not reference.startswith("#"):
-        return None
-    node = root
-    for step in reference[1:].split("/")[1:]:
-        step = step.replace("~1", "/").replace("~0", "~")
-        node = node.get(step) if isinstance(node, dict) else None
-    return node

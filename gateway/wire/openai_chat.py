@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -28,7 +28,7 @@ from gateway.model import (
     ToolResult,
     ToolUse,
 )
-from gateway.wire import media, openai, openai_tools, pictures, sse
+from gateway.wire import media, openai, openai_stored, openai_tools, pictures, sse
 from gateway.wire.dialect import Request, Route
 from gateway.wire.fields import Fields, bad, model_name, stop_words
 
@@ -40,7 +40,9 @@ ROLES: dict[str, Role] = {
     "tool": "user",
     "function": "user",
 }
-MOST_CHOICES = 8
+# As in the original. How many of them run at once is choices.py's affair.
+MOST_CHOICES = 128
+_RECORDS = "/v1/chat/completions/{id}"
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 # Accepted because clients send them by habit; the web has no such thing. Named in x-gateway-ignored.
 IGNORED = (
@@ -53,6 +55,9 @@ IGNORED = (
     "prediction",
     "audio",
     "verbosity",
+    "moderation",
+    "service_tier",
+    "web_search_options",
 )
 _FINISH = {
     FinishReason.STOP: "stop",
@@ -66,8 +71,14 @@ class OpenAIChat(openai.OpenAIShaped):
     """The dialect of `/v1/chat/completions`."""
 
     name = "openai"
+    record_prefix = openai_stored.PREFIX
     routes: tuple[Route, ...] = (
         Route("POST", "/v1/chat/completions", "generate"),
+        Route("GET", "/v1/chat/completions", "record", "list"),
+        Route("GET", _RECORDS, "record", "get"),
+        Route("POST", _RECORDS, "record", "update"),
+        Route("DELETE", _RECORDS, "record", "delete"),
+        Route("GET", _RECORDS + "/messages", "record", "messages"),
         Route("GET", "/v1/models", "models"),
         Route("GET", "/v1/models/{model}", "model"),
         Route("GET", "/api/models", "models"),
@@ -97,7 +108,10 @@ class OpenAIChat(openai.OpenAIShaped):
             choices=fields.whole("n", low=1, high=MOST_CHOICES) or 1,
             json_answer=openai_tools.json_answer(fields.table("response_format")),
             ignored=fields.present(IGNORED),
-            options={"older": bool(fields.get("functions")) and not fields.get("tools")},
+            options={
+                "older": bool(fields.get("functions")) and not fields.get("tools"),
+                "kept": openai_stored.asked(fields),
+            },
         )
 
     def encode_start(self, call: Call) -> bytes:
@@ -105,6 +119,8 @@ class OpenAIChat(openai.OpenAIShaped):
         return b"".join(_chunk(call, first, index=index) for index in range(call.choices))
 
     def encode_event(self, event: Event, call: Call) -> bytes:
+        if call.options.get("kept"):
+            call.extras.setdefault(self.name, Reply()).add(event)
         match event:
             case TextDelta(text):
                 return _text_chunk(call, b'"content":', text)
@@ -121,8 +137,34 @@ class OpenAIChat(openai.OpenAIShaped):
         return b"".join(_chunk(call, delta) for delta in _deltas(event, call))
 
     def encode_whole(self, reply: Reply, call: Call) -> bytes:
-        choices = [_choice(one, call, index) for index, one in enumerate(reply.choices or [reply])]
-        return sse.dumps(_envelope(call, "chat.completion") | {"choices": choices, "usage": openai.usage(reply.usage)})
+        if call.options.get("kept"):
+            call.extras[self.name] = reply
+        return sse.dumps(_completion(reply, call))
+
+    # --- what is kept ---------------------------------------------------------------------------------------------
+
+    def needs(self, call: Call) -> frozenset[str]:
+        return frozenset()
+
+    def recall(self, call: Call, records: Mapping[str, bytes]) -> Call:
+        return call
+
+    def record(self, call: Call) -> bytes | None:
+        """The question and its answer; None unless `store` is true."""
+        reply = call.extras.get(self.name)
+        return openai_stored.keep(call, _completion(reply, call)) if isinstance(reply, Reply) else None
+
+    def encode_record(self, action: str, id: str, record: bytes, query: Mapping[str, str]) -> bytes:
+        """The reply to a request about a kept completion."""
+        return openai_stored.encode(action, id, record, query)
+
+    def amend(self, record: bytes, body: Mapping[str, Any]) -> bytes:
+        """The record with other metadata."""
+        return openai_stored.amend(record, body)
+
+    def encode_list(self, records: Sequence[bytes], query: Mapping[str, str]) -> bytes:
+        """A page of the kept completions."""
+        return openai_stored.encode_list(records, query)
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
@@ -244,6 +286,11 @@ def _no_probabilities(fields: Fields) -> None:
 
 def _envelope(call: Call, kind: str) -> dict[str, Any]:
     return {"id": call.id, "object": kind, "created": call.created, "model": call.served_model or call.model}
+
+
+def _completion(reply: Reply, call: Call) -> dict[str, Any]:
+    choices = [_choice(one, call, index) for index, one in enumerate(reply.choices or [reply])]
+    return _envelope(call, "chat.completion") | {"choices": choices, "usage": openai.usage(reply.usage)}
 
 
 def _choice(reply: Reply, call: Call, index: int) -> dict[str, Any]:

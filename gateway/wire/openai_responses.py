@@ -15,19 +15,28 @@ from gateway.model import (
     Finished,
     FinishReason,
     ImageReady,
+    Message,
     Reply,
     TextDelta,
     ThoughtDelta,
     Usage,
 )
-from gateway.wire import openai, responses_input, sse
+from gateway.wire import openai, openai_lists, responses_compact, responses_input, sse
 from gateway.wire.dialect import ModelCard, Request, Route
 from gateway.wire.fields import Fields, bad, model_name
 from gateway.wire.responses_input import Conversation, Tools
 from gateway.wire.responses_output import Output
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-IGNORED = ("temperature", "top_p", "max_tool_calls", "service_tier", "prompt_cache_key", "prompt_cache_retention")
+IGNORED = (
+    "temperature",
+    "top_p",
+    "max_tool_calls",
+    "service_tier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "moderation",
+)
 # Echoed in the response as they came, or with these defaults, as the original does.
 _ECHOED: Mapping[str, Any] = {
     "instructions": None,
@@ -47,14 +56,14 @@ _ECHOED: Mapping[str, Any] = {
     "user": None,
 }
 _FIXED: Mapping[str, Any] = {
-    "background": False,
     "service_tier": "default",
     "presence_penalty": 0.0,
     "frequency_penalty": 0.0,
     "top_logprobs": 0,
 }
 _INCOMPLETE = {FinishReason.LENGTH: "max_output_tokens", FinishReason.REFUSED: "content_filter"}
-_RECORDS = "/v1/responses/{id:resp_[^/]+}"
+_RECORDS = "/v1/responses/{id}"
+_PENDING = ("queued", "in_progress")
 _SEED = 16
 # The original refuses less.
 LEAST_OUTPUT = 16
@@ -67,6 +76,7 @@ class OpenAIResponses:
     routes: tuple[Route, ...] = (
         Route("POST", "/v1/responses", "generate"),
         Route("POST", "/v1/responses/input_tokens", "count"),
+        Route("POST", "/v1/responses/compact", "generate", "compact"),
         Route("GET", _RECORDS, "record", "get"),
         Route("DELETE", _RECORDS, "record", "delete"),
         Route("POST", _RECORDS + "/cancel", "record", "cancel"),
@@ -76,6 +86,8 @@ class OpenAIResponses:
     def decode(self, request: Request) -> Call:
         fields = Fields(request.body)
         _refuse_unsupported(fields)
+        compact = request.route.action == "compact"
+        background, stream = fields.flag("background"), fields.flag("stream") and not compact
         given = responses_input.items(fields, request.id)
         instructions = fields.text("instructions")
         tools = Tools().read(fields)
@@ -87,8 +99,9 @@ class OpenAIResponses:
             created=request.created,
             dialect=self.name,
             model=model_name(fields.text("model")),
-            messages=Conversation().read(instructions, given),
-            stream=fields.flag("stream"),
+            messages=_messages(instructions, given, compact),
+            stream=stream,
+            background=background and not stream,
             extended_thinking=effort in ("high", "xhigh", "max"),
             show_thoughts=reasoning.word("summary", "generate_summary", of=("auto", "concise", "detailed")) is not None,
             max_tokens=fields.whole("max_output_tokens", low=LEAST_OUTPUT, high=10_000_000),
@@ -96,14 +109,15 @@ class OpenAIResponses:
             tool_choice=tools.choice(fields),
             parallel_tools=fields.get("parallel_tool_calls") is not False,
             json_answer=responses_input.json_answer(text),
-            ignored=(*_ignored(fields), *tools.left),
+            ignored=(*_ignored(fields), *tools.left, *(["background"] if background and stream else [])),
             options={
                 "seed": request.id,
                 "targets": tools.targets,
                 "items": given,
                 "instructions": instructions,
                 "previous": fields.text("previous_response_id", most=200),
-                "store": fields.get("store") is not False,
+                "store": fields.get("store") is not False and not compact,
+                "compact": compact,
                 "sealed": "reasoning.encrypted_content" in (fields.items("include") or ()),
                 "echo": _echo(fields, text, reasoning),
             },
@@ -133,8 +147,8 @@ class OpenAIResponses:
     def encode_late_error(self, error: GatewayError, call: Call) -> bytes:
         state = _state(call)
         body = openai.error(error)["error"]
-        kind = "rate_limit_exceeded" if error.status == 429 else "server_error"
-        failed = _response(call, "failed", error={"code": kind, "message": error.message}, output=state.output.items)
+        about = {"code": _failure(error), "message": error.message}
+        failed = _response(call, "failed", error=about, output=state.output.items)
         # The first raises in the official SDKs, the second is the end that the format asks for.
         said = {"code": body["code"], "message": body["message"], "param": body["param"], "error": body}
         return state.encode([{"type": "error", **said}, {"type": "response.failed", "response": failed}])
@@ -143,6 +157,9 @@ class OpenAIResponses:
 
     def encode_whole(self, reply: Reply, call: Call) -> bytes:
         state = _state(call)
+        if call.options["compact"]:
+            made = responses_compact.compacted(call, call.options["seed"], reply.text, _usage(reply.usage))
+            return sse.dumps(made)
         end = Finished(reply.reason, reply.usage)
         for event in (*_events(reply), end):
             for _ in state.output.add(event):
@@ -179,7 +196,7 @@ class OpenAIResponses:
         before = _context(kept[previous]) if previous is not None else []
         known = {item["id"]: item for record in kept.values() for item in _context(record)}
         items = before + [_resolved(item, known) for item in call.options["items"]]
-        messages = Conversation().read(call.options["instructions"], items)
+        messages = _messages(call.options["instructions"], items, call.options["compact"])
         return replace(call, messages=messages, options={**call.options, "items": items})
 
     def record(self, call: Call) -> bytes | None:
@@ -195,26 +212,36 @@ class OpenAIResponses:
             case "delete":
                 return sse.dumps({"id": id, "object": "response", "deleted": True})
             case "cancel":
-                raise InvalidRequest("Cannot cancel a synchronous response.", param="response_id")
+                return sse.dumps(_cancelled(orjson.loads(record)["response"]))
             case "input_items":
-                return _listed(orjson.loads(record)["input"], query)
+                return openai_lists.page(orjson.loads(record)["input"], query, order="desc")
             case _:
                 if query.get("stream") == "true":
-                    raise bad("stream", "must be false: only responses in the background can be streamed again")
+                    raise bad("stream", "must be false: what is kept is sent whole")
                 return sse.dumps(orjson.loads(record)["response"])
+
+    def stand(self, call: Call, status: str, error: GatewayError | None = None) -> None:
+        """What the record of a response in the background says before it is final, or in place of it."""
+        failed = {"code": _failure(error), "message": error.message} if error is not None else None
+        _state(call).final = _response(call, status, error=failed, usage=None)
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
 
 
 def _refuse_unsupported(fields: Fields) -> None:
-    if fields.flag("background"):
-        raise bad("background", "must be false: responses are made while the caller waits")
+    if fields.flag("background") and fields.get("store") is False:
+        raise bad("background", "needs store: the answer is looked for later")
     for name in ("conversation", "prompt"):
         if fields.get(name) is not None:
             raise bad(name, "is kept on OpenAI's servers only; use input or previous_response_id")
     if fields.whole("top_logprobs", low=0, high=20):
         raise bad("top_logprobs", "must be 0: the Gemini web reports no probabilities")
+
+
+def _messages(instructions: str | None, given: Sequence[Mapping[str, Any]], compact: bool) -> tuple[Message, ...]:
+    messages = Conversation().read(instructions, given)
+    return responses_compact.asking(messages) if compact else messages
 
 
 def _ignored(fields: Fields) -> tuple[str, ...]:
@@ -300,10 +327,24 @@ def _response(call: Call, status: str, **values: Any) -> dict[str, Any]:
         "model": call.served_model or call.model,
         "output": [],
         "usage": _usage(Usage(prompt=call.prompt_tokens)),
+        "background": call.background,
         **_FIXED,
         **call.options["echo"],
         **values,
     }
+
+
+def _failure(error: GatewayError) -> str:
+    return "rate_limit_exceeded" if error.status == 429 else "server_error"
+
+
+def _cancelled(response: dict[str, Any]) -> dict[str, Any]:
+    """The response after a request to cancel it: those that are over stay what they are."""
+    if not response["background"]:
+        raise InvalidRequest("Cannot cancel a synchronous response.", param="response_id")
+    if response["status"] in _PENDING:
+        raise InvalidRequest("Another process of this gateway makes that response: only that one can cancel it", param="id")
+    return response
 
 
 def _usage(usage: Usage) -> dict[str, Any]:
@@ -345,20 +386,6 @@ def _resolved(item: dict[str, Any], known: Mapping[str, dict[str, Any]]) -> dict
     if item["id"] not in known:
         raise NotFound(f"Item with id '{_short(item['id'])}' not found.", param="input")
     return known[item["id"]]
-
-
-def _listed(items: Sequence[dict[str, Any]], query: Mapping[str, str]) -> bytes:
-    """A page of a list, newest first unless `order=asc`."""
-    limit = query.get("limit", "20")
-    if not limit.isdigit() or not 1 <= int(limit) <= 100:
-        raise bad("limit", "must be a whole number from 1 to 100")
-    ordered = list(items) if query.get("order") == "asc" else list(reversed(items))
-    ids = [item["id"] for item in ordered]
-    start = ids.index(query["after"]) + 1 if query.get("after") in ids else 0
-    page = ordered[start : start + int(limit)]
-    first, last = (page[0]["id"], page[-1]["id"]) if page else (None, None)
-    more = start + len(page) < len(ordered)
-    return sse.dumps({"object": "list", "data": page, "first_id": first, "last_id": last, "has_more": more})
 
 
 def _short(id: str) -> str:

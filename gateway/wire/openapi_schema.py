@@ -9,7 +9,7 @@ from gateway.errors import InvalidRequest
 from gateway.wire.fields import bad
 
 TYPES = ("string", "number", "integer", "boolean", "array", "object", "null")
-_MOST_DEPTH = 100
+_MOST_DEPTH = 50
 _COUNTS = ("minItems", "maxItems", "minProperties", "maxProperties", "minLength", "maxLength")
 _SNAKE = {"min_items": "minItems", "max_items": "maxItems", "any_of": "anyOf", "min_length": "minLength",
           "max_length": "maxLength", "min_properties": "minProperties", "max_properties": "maxProperties",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from gateway.model import JsonAnswer, Message, Part, Role, Text, Thought, Tool, ToolChoice, ToolResult, ToolUse
-from gateway.wire import media, openai_tools, sse
+from gateway.wire import media, openai_tools, responses_compact, sse
 from gateway.wire.fields import Fields, bad
 
 ROLES: dict[str, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
@@ -138,6 +138,8 @@ def json_answer(fields: Fields | None) -> JsonAnswer | None:
 def items(fields: Fields, seed: str) -> list[dict[str, Any]]:
     """`input` as a list of items, each with an id (of our making where the caller gave none)."""
     value = fields.get("input")
+    if value is None and fields.get("previous_response_id") is not None:
+        return []  # go on from there
     if value is None:
         raise bad("input", "is required")
     if isinstance(value, str):
@@ -186,9 +188,12 @@ class Conversation:
                 self._result(fields)
             case "reasoning":
                 self._add("assistant", *_thoughts(fields))
+            case "compaction":
+                if (said := responses_compact.summary(fields.text("encrypted_content") or "")) is not None:
+                    self._add("user", said, apart=True)
             case "image_generation_call":
                 self._drawn(fields)
-            case "item_reference" | "web_search_call" | "tool_search_call" | "tool_search_output" | "compaction":
+            case "item_reference" | "web_search_call" | "tool_search_call" | "tool_search_output":
                 return  # nothing in it for the model; references are resolved before
             case _:
                 raise bad(fields.at("type"), "is not a kind of item that can be used here")

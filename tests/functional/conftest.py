@@ -14,9 +14,11 @@ import pytest
 
 from config.settings import PLUGINS, Settings
 from gateway.app import Running, running
+from gateway.plugin_loader import from_instances, load
 from gateway.simulator import Account, Simulator, Site
 from gateway.testing import Client
 from gateway.upstream.gemini_web import GeminiWeb
+from tests.functional.checked import Plugin as CheckedReplies
 
 ROOT = Path(__file__).parent.parent.parent
 KEY = "sk-functional"
@@ -50,7 +52,7 @@ def launch(tmp_path: Path) -> Launch:
     """`async with launch(accounts=2, settings={...}) as live`: accounts a, b, c, ... behind one proxy, or those that are
     given, behind `egresses` proxies in turn. `configured` are values of __Secure-1PSIDTS for the settings, by account,
     where the site has others. `clock` is the accounts' one. Every launch of a test has the same state folder: a second
-    one is a restart."""
+    one is a restart. At its end every reply must have fitted the original's own schema (checked.py)."""
 
     @asynccontextmanager
     async def start(
@@ -72,13 +74,20 @@ def launch(tmp_path: Path) -> Launch:
             urls = [proxy.proxy_url for proxy in proxies]
             table = _table(simulated, urls, ca_file, tmp_path, settings or {}, configured or {})
             made = Settings.model_validate(table)
+            checked = CheckedReplies()
             async with running(
-                made, ROOT, upstream=lambda s, d: GeminiWeb(s, d, simulated=True), simulated=True, clock=clock
+                made,
+                ROOT,
+                upstream=lambda s, d: GeminiWeb(s, d, simulated=True),
+                plugins=[*load(made, ROOT), *from_instances([("checked", checked)])],
+                simulated=True,
+                clock=clock,
             ) as gateway, aiohttp.ClientSession(gateway.url, headers={"Authorization": f"Bearer {KEY}"}) as http:
                 client = Client(gateway, http, None)  # type: ignore[arg-type]
                 live = Live(client, simulated, gateway, simulator.proxy_url, ca_file)
                 await live.ready()
                 yield live
+            assert not checked.faults, checked.faults[:5]
 
     return start
 

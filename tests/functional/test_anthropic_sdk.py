@@ -168,3 +168,18 @@ async def test_it_raises_in_the_middle_of_a_stream_that_broke(launch: Launch) ->
 async def test_a_probe_without_a_key_is_answered(launch: Launch) -> None:
     async with launch() as live, live.client.http.head("/", headers={"Authorization": ""}) as reply:
         assert reply.status == 200
+
+
+async def test_a_model_is_found_by_every_name_that_can_be_asked(launch: Launch) -> None:
+    async with launch() as live, sdk(live) as client:
+        assert (await client.models.retrieve("claude-sonnet-4-5")).id == "claude-sonnet-4-5"
+        with pytest.raises(anthropic.NotFoundError):
+            await client.models.retrieve("gpt-nothing")
+
+
+async def test_batches_are_a_501_at_each_of_their_addresses(launch: Launch) -> None:
+    async with launch() as live, sdk(live) as client:
+        for path in ("", "/msgbatch_1", "/msgbatch_1/results"):
+            with pytest.raises(anthropic.APIStatusError) as raised:
+                await client.get(f"/v1/messages/batches{path}", cast_to=object)
+            assert raised.value.status_code == 501

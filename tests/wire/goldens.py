@@ -11,7 +11,6 @@ from typing import Any
 import orjson
 
 from gateway import errors
-from gateway.calls import add_to
 from gateway.errors import GatewayError
 from gateway.model import (
     Call,
@@ -64,7 +63,7 @@ def whole(dialect: Dialect, call: Call, events: Sequence[Event]) -> bytes:
     """The reply to a caller who does not stream."""
     reply = Reply()
     for event in events:
-        add_to(reply, event)
+        reply.add(event)
     return dialect.encode_whole(reply, call)
 
 

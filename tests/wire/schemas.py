@@ -15,16 +15,17 @@ SCHEMAS = Path(__file__).parent.parent / "schemas"
 
 
 @cache
-def _document(name: str) -> dict[str, Any]:
+def document(name: str) -> dict[str, Any]:
+    """The document `name` with its schemas."""
     own = SCHEMAS / f"{name}.json"
     raw = own.read_bytes() if own.exists() else (files("llm_comply") / "specs" / f"{name}.json").read_bytes()
-    document: dict[str, Any] = orjson.loads(raw)
-    return document
+    read: dict[str, Any] = orjson.loads(raw)
+    return read
 
 
 @cache
-def _validator(document: str, schema: str) -> Draft202012Validator:
-    return Draft202012Validator({**_document(document), "$ref": f"#/components/schemas/{schema}"})
+def _validator(name: str, schema: str) -> Draft202012Validator:
+    return Draft202012Validator({**document(name), "$ref": f"#/components/schemas/{schema}"})
 
 
 def valid(value: Any, document: str, schema: str) -> None:

@@ -14,7 +14,6 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from gateway import errors
-from gateway.calls import add_to
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.model import (
     Call,
@@ -111,7 +110,7 @@ def written(dialect: Dialect, call: Call, events: Sequence[Event]) -> bytes:
         return dialect.encode_start(call) + b"".join(dialect.encode_event(event, call) for event in events)
     reply = Reply()
     for event in events:
-        add_to(reply, event)
+        reply.add(event)
     return dialect.encode_whole(reply, call)
 
 
@@ -265,7 +264,7 @@ def test_habits_of_clients_are_accepted() -> None:
         tool_choice="auto",
         parallel_tool_calls=False,
     )
-    assert call.ignored == ("temperature", "seed", "prediction")
+    assert call.ignored == ("temperature", "seed", "prediction", "service_tier")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,125 @@
+"""Holds every reply of a test gateway against the original's own schema: whole replies, events of streams, errors, lists.
+
+A plugin like any other, enabled last: it stands in for each wire format by one that looks at its own bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import jsonschema_rs
+import orjson
+
+from gateway.hookspecs import Dialects, hookimpl
+from tests.wire.schemas import document
+from tests.wire.test_anthropic import EVENTS
+
+_GEMINI = "GenerateContentResponse"
+# By dialect: the document, then the schemas of a whole reply, an event, an error, a list of models, and one model.
+SCHEMAS: dict[str, tuple[str, str, str, str, str, str]] = {
+    "openai": (
+        "openai_chat",
+        "CreateChatCompletionResponse",
+        "CreateChatCompletionStreamResponse",
+        "ErrorResponse",
+        "ListModelsResponse",
+        "Model",
+    ),
+    "openai_responses": ("openai_responses", "Response", "ResponseStreamEvent", "ErrorResponse", "", ""),
+    "openai_images": ("openai_images", "ImagesResponse", "", "ErrorResponse", "", ""),
+    "openai_completions": ("openai_chat", "", "", "ErrorResponse", "", ""),
+    "gemini": ("gemini", _GEMINI, _GEMINI, "ErrorEnvelope", "ListModelsResponse", "Model"),
+    "anthropic": ("anthropic", "Message", "*", "ErrorResponse", "", ""),
+}
+
+
+@cache
+def _validator(name: str, schema: str) -> Any:
+    book = document(name)
+    schemas = "#/components/schemas" if "components" in book else "#/schemas"
+    return jsonschema_rs.validator_for({**book, "$ref": f"{schemas}/{schema}"})
+
+
+def _events(raw: bytes) -> Iterator[Any]:
+    for line in raw.split(b"\n"):
+        line = line.removeprefix(b"data: ").strip(b"[],\r")
+        if line.startswith(b"{"):
+            yield orjson.loads(line)
+
+
+class Checked:
+    """What is put before a dialect's own class. `faults` are what did not fit, in words."""
+
+    faults: list[str]
+    seen: set[str]
+    name: str
+
+    def _fits(self, place: int, value: Any) -> None:
+        book, *kinds = SCHEMAS.get(self.name, ("", "", "", "", "", ""))
+        kind = kinds[place]
+        if place == 1 and kind and "error" in value and value.get("type") != "error":
+            place, kind = 2, kinds[2]
+        if kind == "*":
+            kind = EVENTS.get(value["type"], "")
+        # Anthropic's documents have this error, its schemas have not.
+        if b"request_too_large" in orjson.dumps(value.get("error")) and self.name == "anthropic":
+            return
+        if not kind or value.get("object") == "response.compaction":
+            return
+        self.seen.add(f"{self.name} {place}")
+        for error in _validator(book, kind).iter_errors(value):
+            where = "/".join(map(str, error.instance_path))
+            self.faults.append(f"{self.name} {kind} {where}: {error.message[:300]}")
+            break
+
+    def _told(self, raw: bytes) -> bytes:
+        for event in _events(raw):
+            self._fits(1, event)
+        return raw
+
+    def encode_start(self, call: Any) -> bytes:
+        return self._told(super().encode_start(call))  # type: ignore[misc]
+
+    def encode_event(self, event: Any, call: Any) -> bytes:
+        return self._told(super().encode_event(event, call))  # type: ignore[misc]
+
+    def encode_keep_alive(self, call: Any) -> bytes:
+        return self._told(super().encode_keep_alive(call))  # type: ignore[misc]
+
+    def encode_late_error(self, error: Any, call: Any) -> bytes:
+        return self._told(super().encode_late_error(error, call))  # type: ignore[misc]
+
+    def encode_whole(self, reply: Any, call: Any) -> bytes:
+        raw: bytes = super().encode_whole(reply, call)  # type: ignore[misc]
+        self._fits(0, orjson.loads(raw))
+        return raw
+
+    def encode_error(self, error: Any) -> bytes:
+        raw: bytes = super().encode_error(error)  # type: ignore[misc]
+        self._fits(2, orjson.loads(raw))
+        return raw
+
+    def encode_models(self, cards: Any, query: Any) -> bytes:
+        raw: bytes = super().encode_models(cards, query)  # type: ignore[misc]
+        self._fits(3, orjson.loads(raw))
+        return raw
+
+    def encode_model(self, card: Any) -> bytes:
+        raw: bytes = super().encode_model(card)  # type: ignore[misc]
+        self._fits(4, orjson.loads(raw))
+        return raw
+
+
+class Plugin:
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+        self.seen: set[str] = set()
+
+    @hookimpl(trylast=True)
+    def register_dialects(self, dialects: Dialects) -> None:
+        for number, dialect in enumerate(dialects.found):
+            kind = type(f"Checked{type(dialect).__name__}", (Checked, type(dialect)), {})
+            checked = kind()
+            checked.faults, checked.seen = self.faults, self.seen
+            dialects.found[number] = checked

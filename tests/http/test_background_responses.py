@@ -1,0 +1,89 @@
+"""Responses in the background: a receipt at once, the answer when it is there, an end when it is not wanted any more."""
+
+from __future__ import annotations
+
+import asyncio
+
+import openai
+import pytest
+from openai.types.responses import Response
+
+from gateway.errors import AccountExhausted
+from gateway.testing import Client, Script
+from tests.http.test_kept_responses import FLASH, gateway, sdk
+
+
+async def ended(ada: openai.AsyncOpenAI, id: str) -> Response:
+    """Poll as a client does."""
+    while (response := await ada.responses.retrieve(id)).status in ("queued", "in_progress"):
+        pass
+    return response
+
+
+async def asked(client: Client, ada: openai.AsyncOpenAI, id: str) -> None:
+    """Poll until the upstream is asked."""
+    while not client.upstream.asked:
+        await ada.responses.retrieve(id)
+
+
+async def test_a_receipt_comes_at_once_and_the_answer_is_polled_for() -> None:
+    go_on = asyncio.Event()
+    async with gateway(script=[Script("Hel", go_on, "lo")]) as client, sdk(client) as ada:
+        receipt = await ada.responses.create(model=FLASH, input="Hi", background=True)
+        assert (receipt.status, receipt.background, receipt.output) == ("queued", True, [])
+        await asked(client, ada, receipt.id)
+        assert (await ada.responses.retrieve(receipt.id)).status == "in_progress"
+        go_on.set()
+        final = await ended(ada, receipt.id)
+        assert (final.status, final.output_text, final.background) == ("completed", "Hello", True)
+        assert final.usage is not None and final.usage.output_tokens > 0
+        assert await ada.responses.cancel(receipt.id) == final
+        again = await ada.responses.create(model=FLASH, input="And?", previous_response_id=receipt.id)
+        assert again.output_text == "Hello"
+
+
+async def test_what_is_not_wanted_any_more_frees_its_account() -> None:
+    async with gateway(script=[Script("Hel", asyncio.Event())]) as client, sdk(client) as ada:
+        receipt = await ada.responses.create(model=FLASH, input="Hi", background=True)
+        await asked(client, ada, receipt.id)
+        cancelled = await ada.responses.cancel(receipt.id)
+        assert cancelled.status == "cancelled"
+        assert await ada.responses.retrieve(receipt.id) == cancelled
+        assert client.upstream.closed == 1
+        assert [account.in_flight for account in client.gateway.pool.views()] == [0]
+
+
+async def test_a_failure_is_in_the_response() -> None:
+    async with gateway(script=[Script(AccountExhausted("used up", retry_after=60))]) as client, sdk(client) as ada:
+        receipt = await ada.responses.create(model=FLASH, input="Hi", background=True)
+        final = await ended(ada, receipt.id)
+        assert final.status == "failed" and final.error is not None
+        assert final.error.code == "rate_limit_exceeded"
+
+
+async def test_it_needs_a_place_for_the_answer() -> None:
+    async with gateway() as client, sdk(client) as ada:
+        with pytest.raises(openai.BadRequestError, match="store"):
+            await ada.responses.create(model=FLASH, input="Hi", background=True, store=False)
+    async with gateway(settings={"state": {"keep_responses_days": 0}}) as client, sdk(client) as ada:
+        with pytest.raises(openai.BadRequestError, match="keep_responses_days"):
+            await ada.responses.create(model=FLASH, input="Hi", background=True)
+
+
+async def test_a_stream_in_the_background_is_a_stream() -> None:
+    async with gateway(script=[Script("Hello")]) as client, sdk(client) as ada:
+        raw = await ada.responses.with_raw_response.create(model=FLASH, input="Hi", background=True, stream=True)
+        assert "background" in raw.headers["x-gateway-ignored"]
+        events = [event async for event in raw.parse()]
+        assert events[-1].type == "response.completed"
+
+
+async def test_a_conversation_is_made_short_and_gone_on_from() -> None:
+    async with gateway(script=[Script("They speak of Oslo."), Script("Yes")]) as client, sdk(client) as ada:
+        short = await ada.responses.compact(model=FLASH, input="Tell me of Oslo")
+        assert [item.type for item in short.output] == ["compaction"]
+        await ada.responses.create(model=FLASH, input=[*short.model_dump()["output"], {"role": "user", "content": "Go on"}])
+        said = [message.text for message in client.upstream.asked[-1][1].messages]
+        assert said == ["Summary of the conversation so far:\nThey speak of Oslo.", "Go on"]
+        with pytest.raises(openai.NotFoundError):
+            await ada.responses.retrieve(short.id)

@@ -1,0 +1,46 @@
+"""Chat completions that are kept (`store`): by the official SDK, as with the original."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import openai
+import pytest
+
+from gateway.testing import Script
+from tests.http.test_kept_responses import FLASH, gateway, sdk
+
+ASKED: Any = [{"role": "user", "content": "Hi"}]
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+async def test_a_completion_is_kept_looked_at_changed_and_deleted(stream: bool) -> None:
+    async with gateway(script=[Script("Hello", " Ada")]) as client, sdk(client) as ada:
+        create = ada.chat.completions.create
+        made: Any = await create(model=FLASH, messages=ASKED, store=True, metadata={"a": "b"}, stream=stream)
+        id = {chunk.id async for chunk in made}.pop() if stream else made.id
+        kept = await ada.chat.completions.retrieve(id)
+        assert (kept.choices[0].message.content, kept.choices[0].finish_reason) == ("Hello Ada", "stop")
+        assert kept.metadata == {"a": "b"}
+        said = await ada.chat.completions.messages.list(id)
+        assert [(message.role, message.content) for message in said.data] == [("user", "Hi")]
+        changed = await ada.chat.completions.update(id, metadata={"c": "d"})
+        assert (changed.id, changed.metadata) == (id, {"c": "d"})
+        found = await ada.chat.completions.list(metadata={"c": "d"})
+        assert [one.id for one in found.data] == [id]
+        assert (await ada.chat.completions.list(metadata={"c": "x"})).data == []
+        assert (await ada.chat.completions.delete(id)).deleted
+        with pytest.raises(openai.NotFoundError):
+            await ada.chat.completions.retrieve(id)
+
+
+async def test_only_what_is_to_be_stored_is_kept_and_for_its_owner() -> None:
+    async with gateway() as client, sdk(client) as ada, sdk(client, "sk-bob") as bob:
+        passing = await ada.chat.completions.create(model=FLASH, messages=ASKED)
+        with pytest.raises(openai.NotFoundError):
+            await ada.chat.completions.retrieve(passing.id)
+        kept = await ada.chat.completions.create(model=FLASH, messages=ASKED, store=True)
+        with pytest.raises(openai.NotFoundError):
+            await bob.chat.completions.retrieve(kept.id)
+        assert (await bob.chat.completions.list()).data == []
+        assert [one.id async for one in ada.chat.completions.list(limit=1)] == [kept.id]

@@ -1,0 +1,88 @@
+"""Hostile schemas and values are refused by counting, not by a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.wire import json_schema
+from gateway.wire.schema_work import MOST_NODES, MOST_VISITS, SchemaWork, TooMuch
+
+WEATHER = {"type": "object", "properties": {"days": {"type": "array", "items": {"type": "integer"}}}}
+TREE = {"$defs": {"n": {"type": "object", "properties": {"in": {"$ref": "#/$defs/n"}}}}, "$ref": "#/$defs/n"}
+
+
+def multiplying(to: Callable[[int], str]) -> dict[str, Any]:
+    """4 ** 10 visits."""
+    steps = {f"a{n}": {"$anchor": f"a{n}", "anyOf": [{"$ref": to(n + 1)}] * 4} for n in range(10)}
+    return {"$defs": {**steps, "a10": {"$anchor": "a10", "type": "integer"}}, "$ref": to(0)}
+
+
+@pytest.mark.parametrize(
+    "to",
+    [lambda n: f"#/$defs/a{n}", lambda n: f"#/%24defs/a{n}", lambda n: f"#a{n}"],
+    ids=["pointers", "escaped pointers", "anchors"],
+)
+def test_references_that_multiply_are_a_mistake_of_the_schema(to: Callable[[int], str]) -> None:
+    assert json_schema.mistake(multiplying(to)) == f"its references multiply to more than {MOST_VISITS} schemas"
+
+
+def test_references_into_lists_multiply_as_well() -> None:
+    steps = [{"anyOf": [{"$ref": f"#/allOf/{n + 1}"}] * 4} for n in range(10)]
+    assert "multiply" in str(json_schema.mistake({"allOf": [*steps, {"type": "integer"}]}))
+
+
+@pytest.mark.parametrize(
+    ("schema", "why"),
+    [
+        ({"$dynamicRef": "#a", "$dynamicAnchor": "a"}, "references must be $ref"),
+        ({"anyOf": [{"$id": "https://x/a", "type": "string"}]}, "only the whole schema can have an $id"),
+        ({"anyOf": [{"enum": [[n]]} for n in range(MOST_NODES)]}, f"it has more than {MOST_NODES} parts"),
+        ({"type": "string", "pattern": "(((a{1,200}){1,200}){1,200})"}, '"(((a{1,200}){1,200}){1,200})" is not a "regex"'),
+    ],
+    ids=["dynamic references", "schemas of another name", "too many parts", "a pattern of a million states"],
+)
+def test_what_cannot_be_bounded_is_a_mistake_of_the_schema(schema: dict[str, Any], why: str) -> None:
+    assert json_schema.mistake(schema) == why
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [{"$ref": "#"}, {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}, TREE],
+    ids=["itself", "a loop", "a tree"],
+)
+def test_a_schema_may_refer_to_itself(schema: dict[str, Any]) -> None:
+    assert json_schema.mistake(schema) is None
+    assert json_schema.errors(schema, '{"in": {"in": {}}}') is None
+
+
+def test_a_tree_is_checked_to_its_leaves() -> None:
+    assert json_schema.errors(TREE, '{"in": {"in": 3}}') == 'in/in: 3 is not of type "object"'
+    nested = '{"in":' * 90 + "{}" + "}" * 90
+    assert json_schema.errors(TREE, nested) is None
+    assert SchemaWork(TREE).visits(orjson.loads(nested)) < 500
+
+
+def test_two_ways_to_each_level_of_a_value_are_not_followed_to_the_end() -> None:
+    way = {"type": "object", "properties": {"a": {"$ref": "#/$defs/n"}}, "required": ["a"]}
+    schema = {"$defs": {"n": {"anyOf": [way, {**way, "minProperties": 1}, {"type": "integer"}]}}, "$ref": "#/$defs/n"}
+    assert json_schema.mistake(schema) is None
+    assert json_schema.errors(schema, '{"a":{"a":1}}') is None
+    assert json_schema.errors(schema, '{"a":' * 24 + "1" + "}" * 24) == "checking it against the schema takes too long"
+
+
+def test_patterns_that_backtrack_are_tried_a_few_times_only() -> None:
+    schema = {"type": "object", "patternProperties": {"^(a|a)*(?=q)$": {}}}
+    many = orjson.dumps({"a" * 30 + str(n): 1 for n in range(2000)}).decode()
+    with pytest.raises(TooMuch):
+        SchemaWork(schema).visits(orjson.loads(many))
+    assert json_schema.errors(schema, many) == "checking it against the schema takes too long"
+    assert "backtracking" in str(json_schema.errors({"pattern": r"^(a*)*\1$"}, orjson.dumps("a" * 4000 + "b").decode()))
+
+
+def test_plain_schemas_are_not_counted_at_all() -> None:
+    assert not SchemaWork(WEATHER).risky
+    assert json_schema.errors(WEATHER, '{"days": [1, "x"]}') == 'days/1: "x" is not of type "integer"'
