@@ -92,7 +92,8 @@ class Checked:
 
     def encode_whole(self, reply: Any, call: Any) -> bytes:
         raw: bytes = super().encode_whole(reply, call)  # type: ignore[misc]
-        self._fits(0, orjson.loads(raw))
+        if call.options.get("action") != "simple":  # a form of our own, which no original has
+            self._fits(0, orjson.loads(raw))
         return raw
 
     def encode_error(self, error: Any) -> bytes:

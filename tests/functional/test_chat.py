@@ -238,6 +238,7 @@ async def test_gemini_is_served_at_all_its_addresses(launch: Launch, prefix: str
             whole = orjson.loads(await response.read())
             assert response.headers["x-gateway-ignored"] == "temperature"
         parts = whole["candidates"][0]["content"]["parts"]
+        assert parts[0].pop("thoughtSignature")
         assert parts == [{"text": filler(20, "ascii"), "thought": True}, {"text": "hello"}]
         assert whole["candidates"][0]["finishReason"] == "STOP"
         assert whole["modelVersion"] == "gemini-3.8-flash"

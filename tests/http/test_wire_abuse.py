@@ -121,7 +121,7 @@ async def test_compressed_bodies_are_refused_unread(client: Client, encoding: st
 async def test_unknown_methods_and_addresses_answer_in_the_callers_format(client: Client) -> None:
     headers = {"Authorization": "Bearer sk-me"}
     async with client.http.request("DELETE", "/v1/chat/completions", headers=headers) as response:
-        assert (response.status, response.headers["Allow"]) == (405, "POST")
+        assert (response.status, response.headers["Allow"]) == (405, "GET, POST")
         assert set((await response.json())["error"]) == {"message", "type", "param", "code"}
     async with client.http.get("/gemini/v1beta/nothing", headers=headers) as response:
         assert (response.status, (await response.json())["error"]["status"]) == (404, "NOT_FOUND")
