@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from fnmatch import translate
+from functools import lru_cache
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -42,15 +43,17 @@ class Plugin:
     def __init__(self, settings: Settings) -> None:
         self._aliases = {**USUAL, **settings.aliases}
         named = [*settings.aliases.items(), *USUAL.items()]
+        self._named = lru_cache(maxsize=1024)(self._looked_up)
         self._patterns = [(re.compile(translate(name)).match, to) for name, to in named if "*" in name]
 
     @hookimpl
     async def prepare_call(self, call: Call) -> Call:
-        name = call.model
-        for prefix in _PREFIXES:
-            name = name.removeprefix(prefix)
-        name = self._aliases.get(name) or self._by_pattern(name)
+        name = self._named(call.model)
         return call if name == call.model else replace(call, model=name)
 
-    def _by_pattern(self, name: str) -> str:
+    def _looked_up(self, name: str) -> str:
+        for prefix in _PREFIXES:
+            name = name.removeprefix(prefix)
+        if (other := self._aliases.get(name)) is not None:
+            return other
         return next((to for matches, to in self._patterns if matches(name)), name)
