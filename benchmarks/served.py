@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import tempfile
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ async def serve(table: dict[str, object]) -> None:
     seam: dict[str, Any] = {"upstream": lambda settings, folder: GeminiWeb(settings, folder, simulated=True)}
     if isinstance(script, list):
         upstream = ScriptedUpstream([Script(*script)])
+        upstream.asked = deque(maxlen=1)  # whoever serves for hours keeps no call
         seam["upstream"] = lambda settings, folder: upstream
     told = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, MutableSequence, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -71,7 +71,7 @@ class ScriptedUpstream:
     rotated: list[str] = field(default_factory=list)
     window: int = 1_000_000
     simulated: bool = True
-    asked: list[tuple[str, Call]] = field(default_factory=list)
+    asked: MutableSequence[tuple[str, Call]] = field(default_factory=list)
     closed: int = 0
 
     def account(self, settings: AccountSettings) -> UpstreamAccount:
