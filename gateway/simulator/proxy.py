@@ -111,7 +111,8 @@ class _Front(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         if self._tunnel is not None:
-            await asyncio.wait([self._tunnel])
+            self._tunnel.cancel()  # a loop may leave start_tls waiting for a transport that was aborted
+            await asyncio.wait([self._tunnel], timeout=1.0)
         await asyncio.wait([self._ended], timeout=1.0)
 
     def data_received(self, data: bytes) -> None:
