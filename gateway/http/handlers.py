@@ -309,7 +309,7 @@ class Handlers:
         principal = await self.authenticate(head)
         if route.action == "list":
             assert isinstance(dialect, Listing)
-            listed = await self._records.listed(dialect, principal, dialect.record_prefix, head.query)
+            listed = await self._records.listed(dialect, principal, head.query)
             return web.Response(body=listed, content_type="application/json")
         id = request.match_info["id"]
         if route.action in ("cancel", "delete"):

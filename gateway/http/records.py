@@ -33,7 +33,8 @@ class Records:
         """`call` with what it builds upon. Raises PreviousNotFound or NotFound where that is not kept."""
         if not keeps_records(dialect) or not (needs := dialect.needs(call)):
             return call
-        records = {id: record for id in sorted(needs) if (record := await self._get(call.principal, id)) is not None}
+        found = {id: await self._get(_key(dialect, call.principal, id)) for id in sorted(needs)}
+        records = {id: record for id, record in found.items() if record is not None}
         if sum(map(len, records.values())) > _THREAD_FROM:
             return await asyncio.to_thread(dialect.recall, call, records)
         return dialect.recall(call, records)
@@ -55,7 +56,7 @@ class Records:
             log.warning("an answer is too large to be kept: %d bytes", len(record))
             return
         try:
-            await self._store.put(_key(call.principal, call.id), record, seconds=seconds or self._seconds)
+            await self._store.put(_key(dialect, call.principal, call.id), record, seconds=seconds or self._seconds)
         except StateAway as exc:
             log.warning("an answer is not kept: %s", exc)
 
@@ -70,33 +71,39 @@ class Records:
     ) -> bytes:
         """The reply to a request about the record `id`; `body` is what it shall be changed to. Raises NotFound for one
         that `principal` has not."""
-        record = await self._get(principal, id)
+        key = _key(dialect, principal, id)
+        record = await self._get(key)
         if record is None:
             kind = "Completion" if isinstance(dialect, Listing) else "Response"
             raise NotFound(f"{kind} with id '{id[:80]}' not found.", param="id")
         if body is not None and isinstance(dialect, Listing):
             record = dialect.amend(record, body)
-            await self._store.put(_key(principal, id), record, seconds=self._seconds)
         reply = dialect.encode_record(route.action, id, record, query)
-        if route.action == "delete":
-            await self._store.delete(_key(principal, id))
+        try:
+            if body is not None:
+                await self._store.put(key, record, seconds=self._seconds)
+            if route.action == "delete":
+                await self._store.delete(key)
+        except StateAway as exc:
+            raise Overloaded(_AWAY, retry_after=5, hint=str(exc)) from exc
         return reply
 
-    async def listed(self, dialect: Listing, principal: Principal, prefix: str, query: Mapping[str, str]) -> bytes:
-        """A page of the records of `principal` whose ids begin with `prefix`. Walks the store: for people, not programs."""
+    async def listed(self, dialect: Listing, principal: Principal, query: Mapping[str, str]) -> bytes:
+        """A page of the records of `principal`. Walks the store: for people, not programs."""
         try:
-            keys = await self._store.keys(_key(principal, prefix))
+            keys = await self._store.keys(_key(dialect, principal, ""))
             found = [record for key in keys[:_MOST_LISTED] if (record := await self._store.get(key)) is not None]
         except StateAway as exc:
             raise Overloaded(_AWAY, retry_after=5, hint=str(exc)) from exc
         return await asyncio.to_thread(dialect.encode_list, found, query)
 
-    async def _get(self, principal: Principal, id: str) -> bytes | None:
+    async def _get(self, key: str) -> bytes | None:
         try:
-            return await self._store.get(_key(principal, id))
+            return await self._store.get(key)
         except StateAway as exc:
             raise Overloaded(_AWAY, retry_after=5, hint=str(exc)) from exc
 
 
-def _key(principal: Principal, id: str) -> str:
-    return f"answer:{principal.name}:{id[:200]}"
+def _key(dialect: Dialect, principal: Principal, id: str) -> str:
+    """One dialect cannot read what another keeps, nor one caller what another has."""
+    return f"answer:{dialect.name}:{principal.name}:{id[:200]}"

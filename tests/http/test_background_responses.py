@@ -87,3 +87,9 @@ async def test_a_conversation_is_made_short_and_gone_on_from() -> None:
         assert said == ["Summary of the conversation so far:\nThey speak of Oslo.", "Go on"]
         with pytest.raises(openai.NotFoundError):
             await ada.responses.retrieve(short.id)
+
+
+async def test_a_summary_is_waited_for() -> None:
+    async with gateway(script=[Script("They speak of Oslo.")]) as client, sdk(client) as ada:
+        short = await ada.responses.compact(model=FLASH, input="Tell me of Oslo", extra_body={"background": True})
+        assert [item.type for item in short.output] == ["compaction"]

@@ -44,3 +44,29 @@ async def test_only_what_is_to_be_stored_is_kept_and_for_its_owner() -> None:
             await bob.chat.completions.retrieve(kept.id)
         assert (await bob.chat.completions.list()).data == []
         assert [one.id async for one in ada.chat.completions.list(limit=1)] == [kept.id]
+
+
+async def test_what_another_format_keeps_is_not_found() -> None:
+    async with gateway() as client, sdk(client) as ada:
+        completion = (await ada.chat.completions.create(model=FLASH, messages=ASKED, store=True)).id
+        response = (await ada.responses.create(model=FLASH, input="Hi")).id
+        for asked in (
+            ada.chat.completions.retrieve(response),
+            ada.chat.completions.update(response, metadata={}),
+            ada.chat.completions.messages.list(response),
+            ada.responses.retrieve(completion),
+            ada.responses.cancel(completion),
+            ada.responses.input_items.list(completion),
+        ):
+            with pytest.raises(openai.NotFoundError):
+                await asked
+        with pytest.raises(openai.BadRequestError, match="not found"):
+            await ada.responses.create(model=FLASH, input="Go on", previous_response_id=completion)
+        assert [one.id async for one in ada.chat.completions.list()] == [completion]
+
+
+async def test_a_page_has_a_size_that_can_be_read() -> None:
+    async with gateway() as client, sdk(client) as ada:
+        for limit in ("0", "101", "x", "9" * 5000):
+            with pytest.raises(openai.BadRequestError, match="limit"):
+                await ada.chat.completions.list(extra_query={"limit": limit})
