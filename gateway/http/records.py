@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.errors import NotFound, Overloaded
+from gateway.errors import BodyTooLarge, NotFound, Overloaded
 from gateway.model import Call, Principal
 from gateway.state.store import StateAway, StateStore
 from gateway.wire.dialect import Dialect, Listing, Recording, Route, keeps_records
@@ -45,20 +45,22 @@ class Records:
         return self._seconds > 0
 
     async def keep(self, dialect: Dialect, call: Call, seconds: float | None = None) -> None:
-        """Keep what `dialect` wants kept of an answered call, for the time set or `seconds`. Never fails: the answer is
-        there already."""
-        if not self._seconds or not keeps_records(dialect):
-            return
-        record = dialect.record(call)
-        if record is None:
+        """`put` that never fails: the answer is there already."""
+        try:
+            await self.put(dialect, call, seconds)
+        except (BodyTooLarge, Overloaded) as exc:
+            log.warning("an answer is not kept: %s", exc.for_the_log)
+
+    async def put(self, dialect: Dialect, call: Call, seconds: float | None = None) -> None:
+        """Keep what `dialect` wants kept of a call, for the time set or `seconds`. Raises BodyTooLarge, Overloaded."""
+        if not self._seconds or not keeps_records(dialect) or (record := dialect.record(call)) is None:
             return
         if len(record) > MOST_BYTES:
-            log.warning("an answer is too large to be kept: %d bytes", len(record))
-            return
+            raise BodyTooLarge(f"What is to be kept is larger than {MOST_BYTES} bytes: it has {len(record)}")
         try:
             await self._store.put(_key(dialect, call.principal, call.id), record, seconds=seconds or self._seconds)
         except StateAway as exc:
-            log.warning("an answer is not kept: %s", exc)
+            raise Overloaded(_AWAY, retry_after=5, hint=str(exc)) from exc
 
     async def answer(
         self,
