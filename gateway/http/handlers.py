@@ -161,9 +161,10 @@ class Handlers:
             with self._held.share() as share:
                 share.take(self._large(request))
                 call = await self._decoded(request, dialect, route, head, principal)
+                share.keep(size if (size := request.content.total_bytes) > _SMALL_BODY else 0)
                 with self._boundary.interruptible:
                     call = await self._calls.prepare(call)
-                    call = await self._incoming.ready(await self._stored.ready(call), share)
+                    call = await self._incoming.ready(await self._stored.ready(call, share), share)
                     if call.background:
                         return await self._background(dialect, call, share, progress)
                     if call.stream:
@@ -182,7 +183,7 @@ class Handlers:
                 self._finished(call, progress)
 
     def _large(self, request: web.Request) -> int:
-        """The bytes that the body of `request` will take, where it is a large one."""
+        """The bytes that the body of `request` will take, where it is a large one; the most where it does not say."""
         most = round(self._server.max_image_mb * 1e6)
         size = request.content_length if request.content_length is not None else most
         return min(size, most) if size > _SMALL_BODY else 0

@@ -32,6 +32,12 @@ class Share:
     def __exit__(self, *exc: object) -> None:
         self.give_back()
 
+    def keep(self, size: int) -> None:
+        """Give back what is more than `size`: it was a guess, and `size` is what came."""
+        more = max(0, self.size - size)
+        self._held.size -= more
+        self.size -= more
+
     def give_back(self) -> None:
         """Hold nothing any more."""
         self._held.size -= self.size
