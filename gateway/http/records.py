@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.errors import BodyTooLarge, NotFound, Overloaded
@@ -18,7 +18,7 @@ DAY_S = 86_400.0
 # A conversation with its pictures. What is larger is answered, and not kept.
 MOST_BYTES = 16_000_000
 _THREAD_FROM = 256_000
-_MOST_LISTED = 1000
+_MOST_LISTED, _MOST_LISTED_BYTES = 1000, 64_000_000
 _AWAY = "The store of responses cannot be reached now"
 
 
@@ -94,10 +94,23 @@ class Records:
         """A page of the records of `principal`. Walks the store: for people, not programs."""
         try:
             keys = await self._store.keys(_key(dialect, principal, ""))
-            found = [record for key in keys[:_MOST_LISTED] if (record := await self._store.get(key)) is not None]
+            found = await self._first(keys)
         except StateAway as exc:
             raise Overloaded(_AWAY, retry_after=5, hint=str(exc)) from exc
         return await asyncio.to_thread(dialect.encode_list, found, query)
+
+    async def _first(self, keys: Sequence[str]) -> list[bytes]:
+        """The records under the first of `keys`, as many as one request may hold."""
+        found, left = [], _MOST_LISTED_BYTES
+        for key in keys[:_MOST_LISTED]:
+            record = await self._store.get(key) or b""
+            left -= len(record)
+            if left < 0:
+                log.warning("a list of kept answers is cut short: they are larger than %d bytes", _MOST_LISTED_BYTES)
+                break
+            if record:
+                found.append(record)
+        return found
 
     async def _get(self, key: str) -> bytes | None:
         try:
