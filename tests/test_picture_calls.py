@@ -168,6 +168,20 @@ async def test_too_many_large_requests_at_once_are_told_to_come_back() -> None:
         assert (await client.chat(large)).status == 200
 
 
+async def test_who_leaves_before_several_pictures_come_has_used_what_came_of_them() -> None:
+    watcher = Watcher(2)
+    plugins, script = [("watcher", watcher)], [Script("Well, ", asyncio.Event())]
+    async with make_client(plugins=plugins, script=script, accounts=2) as client:
+        asked = asyncio.create_task(ask(client, n=2))
+        while not all(view.in_flight for view in client.gateway.pool.views()):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        asked.cancel()
+        await watcher.over.wait()
+    assert watcher.outcome is not None and watcher.outcome.error == "ClientLeft"
+    assert watcher.outcome.usage.output > 1
+
+
 async def test_a_small_request_that_does_not_say_its_size_holds_what_it_has() -> None:
     async def body() -> AsyncIterator[bytes]:
         yield b'{"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": "hi"}]}'
