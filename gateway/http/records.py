@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.errors import BodyTooLarge, NotFound, Overloaded
-from gateway.model import Call, Principal
+from gateway.model import Blob, Call, Principal
 from gateway.state.store import StateAway, StateStore
+from gateway.threads import in_thread
 from gateway.wire.dialect import Dialect, Listing, Recording, Route, keeps_records
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,10 @@ class Records:
 
     async def put(self, dialect: Dialect, call: Call, seconds: float | None = None) -> None:
         """Keep what `dialect` wants kept of a call, for the time set or `seconds`. Raises BodyTooLarge, Overloaded."""
-        if not self._seconds or not keeps_records(dialect) or (record := dialect.record(call)) is None:
+        if not self._seconds or not keeps_records(dialect):
+            return
+        record = await in_thread(dialect.record, call) if _is_large(call) else dialect.record(call)
+        if record is None:
             return
         if len(record) > MOST_BYTES:
             raise BodyTooLarge(f"What is to be kept is larger than {MOST_BYTES} bytes: it has {len(record)}")
@@ -117,6 +121,11 @@ class Records:
             return await self._store.get(key)
         except StateAway as exc:
             raise Overloaded(_AWAY, retry_after=5, hint=str(exc)) from exc
+
+
+def _is_large(call: Call) -> bool:
+    """Whether there may be megabytes to encode: files came with the call, or pictures with its answer."""
+    return "generate" in call.spent or any(isinstance(part, Blob) for message in call.messages for part in message.parts)
 
 
 def _key(dialect: Dialect, principal: Principal, id: str) -> str:

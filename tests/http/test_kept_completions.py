@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import openai
 import pytest
 
+from gateway.model import Call, Image, ImageReady
 from gateway.testing import Script
+from gateway.wire.openai_chat import OpenAIChat
 from tests.http.test_kept_responses import FLASH, gateway, sdk
 
 ASKED: Any = [{"role": "user", "content": "Hi"}]
@@ -70,3 +73,19 @@ async def test_a_page_has_a_size_that_can_be_read() -> None:
         for limit in ("0", "101", "x", "9" * 5000):
             with pytest.raises(openai.BadRequestError, match="limit"):
                 await ada.chat.completions.list(extra_query={"limit": limit})
+
+
+async def test_pictures_are_encoded_for_the_record_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[threading.Thread] = []
+    real = OpenAIChat.record
+
+    def record(dialect: OpenAIChat, call: Call) -> bytes | None:
+        threads.append(threading.current_thread())
+        return real(dialect, call)
+
+    monkeypatch.setattr(OpenAIChat, "record", record)
+    drawn = ImageReady(Image(b"\x89PNG\r\n\x1a\n", "image/png", 1024, 1024))
+    async with gateway(script=[Script("Hi"), Script("Look: ", drawn)]) as client, sdk(client) as ada:
+        for _ in range(2):
+            await ada.chat.completions.create(model=FLASH, messages=ASKED, store=True)
+    assert [thread is threading.main_thread() for thread in threads] == [True, False]
