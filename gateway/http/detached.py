@@ -18,7 +18,7 @@ from gateway.threads import in_thread
 from gateway.wire.dialect import Detaching
 
 log = logging.getLogger(__name__)
-_MOST = 64
+_MOST, _MOST_OF_ONE = 64, 32
 # A record that is not final after that long belongs to a process that has ended: it goes away.
 MOST_S = 900.0
 
@@ -61,9 +61,10 @@ class Detached:
         raise a GatewayError, too."""
         if not self._records.kept:
             raise InvalidRequest("background: responses are not kept here (state.keep_responses_days)", param="background")
-        if len(self._errands.running) >= _MOST:
-            raise Overloaded("Too many calls are answered in the background", retry_after=5)
         key = (call.principal.name, call.id)
+        own = sum(name == key[0] for name, _ in self._errands.running)
+        if len(self._errands.running) >= _MOST or own >= _MOST_OF_ONE:
+            raise Overloaded("Too many calls are answered in the background", retry_after=5)
         receipt: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         task = spawn(self._answer(dialect, call, receipt, saw, over), "answer in the background", endless=True)
         self._errands.running[key] = task

@@ -13,7 +13,7 @@ from openai.types.responses import Response
 
 from gateway.errors import AccountExhausted
 from gateway.hookspecs import hookimpl
-from gateway.http import records
+from gateway.http import detached, records
 from gateway.model import Call, Outcome
 from gateway.state.memory import MemoryStore
 from gateway.testing import Client, Script
@@ -185,3 +185,15 @@ async def test_what_is_too_large_to_be_kept_has_failed(monkeypatch: pytest.Monke
         with pytest.raises(openai.APIStatusError) as raised:
             await ada.responses.create(model=FLASH, input="x" * 5000, background=True)
         assert raised.value.status_code == 413
+
+
+async def test_one_caller_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detached, "_MOST_OF_ONE", 1)
+    async with gateway(script=[Script(asyncio.Event())]) as client, sdk(client) as ada, sdk(client, "sk-bob") as bob:
+        first = await ada.responses.create(model=FLASH, input="Hi", background=True)
+        with pytest.raises(openai.InternalServerError, match="background"):
+            await ada.responses.create(model=FLASH, input="Hi", background=True)
+        other = await bob.responses.create(model=FLASH, input="Hi", background=True)
+        await bob.responses.cancel(other.id)
+        await ada.responses.cancel(first.id)
+        await ada.responses.cancel((await ada.responses.create(model=FLASH, input="Hi", background=True)).id)
