@@ -19,8 +19,9 @@ from gateway.wire.dialect import Detaching
 
 log = logging.getLogger(__name__)
 _MOST, _MOST_OF_ONE = 64, 32
+_MOST_S = 900.0
 # A record that is not final after that long belongs to a process that has ended: it goes away.
-MOST_S = 900.0
+_PENDING_S = _MOST_S + 60
 
 
 class Errands:
@@ -94,12 +95,12 @@ class Detached:
     ) -> None:
         error: BaseException | None = None
         try:
-            async with asyncio.timeout(MOST_S):
+            async with asyncio.timeout(_MOST_S):
                 told = await self._receipt(dialect, call)
                 if not receipt.done():
                     receipt.set_result(told)
                 dialect.stand(call, "in_progress")
-                await self._records.keep(dialect, call, seconds=MOST_S)
+                await self._records.keep(dialect, call, seconds=_PENDING_S)
                 await self._whole(dialect, call, saw)
         except asyncio.CancelledError as exc:
             error = exc
@@ -130,7 +131,8 @@ class Detached:
 
     async def _final(self, dialect: Detaching, call: Call) -> None:
         try:
-            await self._records.put(dialect, call)
+            if await self._records.has(dialect, call):  # else it was deleted meanwhile, maybe at another process
+                await self._records.put(dialect, call)
         except BodyTooLarge as exc:
             dialect.stand(call, "failed", exc)
             await self._records.keep(dialect, call)
@@ -139,7 +141,7 @@ class Detached:
 
     async def _receipt(self, dialect: Detaching, call: Call) -> bytes:
         dialect.stand(call, "queued")
-        await self._records.put(dialect, call, seconds=MOST_S)
+        await self._records.put(dialect, call, seconds=_PENDING_S)
         return dialect.encode_record("get", call.id, dialect.record(call) or b"", {})
 
 

@@ -66,6 +66,10 @@ class Records:
         except StateAway as exc:
             raise Overloaded(_AWAY, retry_after=5, hint=str(exc)) from exc
 
+    async def has(self, dialect: Dialect, call: Call) -> bool:
+        """Whether something is kept of `call`. Raises Overloaded."""
+        return await self._get(_key(dialect, call.principal, call.id)) is not None
+
     async def answer(
         self,
         dialect: Recording,

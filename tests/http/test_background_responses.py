@@ -197,3 +197,16 @@ async def test_one_caller_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch
         await bob.responses.cancel(other.id)
         await ada.responses.cancel(first.id)
         await ada.responses.cancel((await ada.responses.create(model=FLASH, input="Hi", background=True)).id)
+
+
+async def test_what_another_process_deletes_stays_deleted() -> None:
+    store, finished, go_on = MemoryStore(), Finished(), asyncio.Event()
+    options: Any = {"script": [Script("Hel", go_on, "lo")], "state": store}
+    async with gateway([("finished", finished)], **options) as client, sdk(client) as ada:
+        await asked(client, ada, (await ada.responses.create(model=FLASH, input="Hi", background=True)).id)
+        (key,) = await store.keys("answer:")
+        await store.delete(key)
+        go_on.set()
+        while not finished.found:
+            await asyncio.sleep(0.01)
+        assert await store.keys("answer:") == []
