@@ -34,6 +34,7 @@ from gateway.first_keys import state_dir, with_keys
 from gateway.hooks import Hooks
 from gateway.hookspecs import Services
 from gateway.http.boundary import Boundary, is_loopback
+from gateway.http.detached import Errands
 from gateway.http.fetch import Fetcher
 from gateway.http.front import Front, Stage
 from gateway.http.incoming import Incoming
@@ -104,6 +105,7 @@ class Running:
         self._store = store
         self._clock = seams.clock or steady()
         self._files = FileStore(self.state_dir / "files", _MOST_FILE_BYTES, self._clock)
+        self._errands = Errands()
         self.sessions = Sessions(store, link=link)
         self._worker = worker
         self._journal = Journal(self._clock)
@@ -245,6 +247,7 @@ class Running:
                 backend=backend,
                 store=self._store,
                 files=self._files,
+                errands=self._errands,
                 dialects=dialects,
                 loaded=loaded,
                 sessions=self.sessions,

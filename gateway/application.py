@@ -19,6 +19,7 @@ from gateway.hooks import Hooks
 from gateway.http.accounts import AccountsApi
 from gateway.http.admin import Admin
 from gateway.http.boundary import Boundary, expect_later, is_loopback
+from gateway.http.detached import Errands
 from gateway.http.gemini_files import GeminiFiles
 from gateway.http.handlers import Choice, Handlers, head_of
 from gateway.http.incoming import Incoming
@@ -44,6 +45,7 @@ class Parts:
     backend: Backend
     store: StateStore
     files: FileStore
+    errands: Errands
     dialects: Sequence[Dialect]
     loaded: Sequence[LoadedPlugin]
     sessions: Sessions
@@ -109,6 +111,7 @@ def _handlers(parts: Parts, boundary: Boundary) -> Handlers:
         boundary,
         server,
         Records(parts.store, parts.settings.state.keep_responses_days),
+        errands=parts.errands,
         stored=StoredFiles(parts.files, round(server.max_held_mb * 1e6)),
         incoming=parts.incoming,
         cards=parts.backend.pool.cards,

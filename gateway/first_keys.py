@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from pydantic import SecretStr
 from config.loader import ConfigError
 from config.settings import Settings
 from gateway.http.boundary import is_loopback
+from gateway.state.kept_key import place, there
 
 log = logging.getLogger(__name__)
 
@@ -47,28 +47,10 @@ def _kept_key(file: Path, prefix: str, made: dict[str, str]) -> str:
     """The key in `file`, made if there is none. Of several processes that start at once all get the same; one that is
     killed while it writes leaves no half of a key."""
     try:
-        if not (file.is_file() and file.stat().st_size):
+        if not there(file):
             key = prefix + secrets.token_urlsafe(24)
-            if _place(file, key + "\n"):
+            if place(file, f"{key}\n".encode("ascii")):
                 made[file.name] = key
         return file.read_text("ascii").strip()
     except OSError as exc:
         raise ConfigError([f"state.dir: {file} cannot be written: {exc.strerror}"]) from exc
-
-
-def _place(file: Path, text: str) -> bool:
-    """Write `file` as a whole, for nobody else to read. False when another process was faster."""
-    beside = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
-    try:
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as opened:
-            opened.write(text)
-            opened.flush()
-            os.fsync(opened.fileno())
-        if file.is_file() and not file.stat().st_size:
-            file.unlink()  # what a power cut left of it
-        os.link(beside, file)
-    except FileExistsError:
-        return False
-    finally:
-        beside.unlink(missing_ok=True)
-    return True

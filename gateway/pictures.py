@@ -201,8 +201,15 @@ def _gather(call: Call, runs: list[_Run]) -> None:
     call.guest = any(run.call.guest for run in runs)
     for run in runs:
         call.warnings += run.call.warnings
+        call.usage = _added(call.usage, run.call.usage)
         for stage, seconds in run.call.spent.items():
             spend(call, stage, seconds)
+
+
+def _added(one: Usage | None, other: Usage | None) -> Usage | None:
+    if one is None or other is None:
+        return one or other
+    return Usage(one.prompt + other.prompt, one.output + other.output, one.thoughts + other.thoughts)
 
 
 def _sum(runs: list[_Run]) -> Usage:

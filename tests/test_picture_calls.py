@@ -168,6 +168,35 @@ async def test_too_many_large_requests_at_once_are_told_to_come_back() -> None:
         assert (await client.chat(large)).status == 200
 
 
+async def test_who_leaves_before_several_pictures_come_has_used_what_came_of_them() -> None:
+    watcher = Watcher(2)
+    plugins, script = [("watcher", watcher)], [Script("Well, ", asyncio.Event())]
+    async with make_client(plugins=plugins, script=script, accounts=2) as client:
+        asked = asyncio.create_task(ask(client, n=2))
+        while not all(view.in_flight for view in client.gateway.pool.views()):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        asked.cancel()
+        await watcher.over.wait()
+    assert watcher.outcome is not None and watcher.outcome.error == "ClientLeft"
+    assert watcher.outcome.usage.output > 1
+
+
+async def test_a_small_request_that_does_not_say_its_size_holds_what_it_has() -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": "hi"}]}'
+
+    gate, watcher = asyncio.Event(), Watcher(1)
+    settings, json = {"server": {"max_held_mb": 40}}, {"Content-Type": "application/json"}
+    script, plugins = [Script(gate, "ok"), Script("ok")], [("watcher", watcher)]
+    async with make_client(plugins=plugins, script=script, accounts=2, settings=settings) as client:
+        first = asyncio.create_task(client.http.post("/v1/chat/completions", data=body(), headers=json))
+        await watcher.begun.wait()
+        assert (await client.http.post("/v1/chat/completions", data=body(), headers=json)).status == 200
+        gate.set()
+        assert (await first).status == 200
+
+
 async def test_a_large_reply_is_whole_and_who_leaves_in_the_middle_of_it_holds_nothing() -> None:
     large = Image(bytes(range(256)) * 80_000, "image/png", 1024, 1024)
     watcher = Watcher(1)

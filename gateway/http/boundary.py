@@ -53,7 +53,7 @@ _CORS_ALLOW = "authorization, content-type, x-api-key, x-goog-api-key, anthropic
 class Boundary:
     """The outermost middleware. `dialect_of` tells by the path which wire format an error takes. `stopping` makes every
     reply the last one on its connection; with `cutting_off`, requests that are cancelled end with Stopping. Another one is
-    in front of a gateway where this one is `replaced`."""
+    in front of a gateway where this one is `replaced`. `watcher` counts tasks that belong to its requests."""
 
     def __init__(self, server: Server, dialect_of: Callable[[str], Dialect]) -> None:
         self._server = server
@@ -63,6 +63,11 @@ class Boundary:
         self.stopping = False
         self.cutting_off = False
         self.replaced = False
+        self.watcher: Callable[[asyncio.Task[Any]], None] = lambda task: None
+
+    def watch(self, task: asyncio.Task[Any]) -> None:
+        """Let `task`, which goes on behind a request, count as one: it ends before what it uses is closed."""
+        self.watcher(task)
 
     @property
     def middleware(self) -> Any:

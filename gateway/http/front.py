@@ -36,6 +36,14 @@ class Stage:
     left: asyncio.Event = field(default_factory=asyncio.Event)
     in_front: bool = True
 
+    def __post_init__(self) -> None:
+        self.boundary.watcher = self.watch
+
+    def watch(self, task: asyncio.Task[Any]) -> None:
+        """Count `task` among its requests."""
+        self.running.add(task)
+        task.add_done_callback(self.ended)
+
     def leave(self) -> None:
         """Take no more requests."""
         self.in_front = False
@@ -91,8 +99,7 @@ class Front:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         stage, task = self._stage, asyncio.current_task()
         assert stage is not None and task is not None
-        stage.running.add(task)
-        task.add_done_callback(stage.ended)
+        stage.watch(task)
         self._listener.busy(request.protocol, task)
         return await stage.server.request_handler(request)
 

@@ -23,7 +23,7 @@ from gateway.http.handlers import Handlers, head_of
 from gateway.state.files import FileRecord, FileStore
 from gateway.wire import sse
 from gateway.wire.dialect import Dialect
-from gateway.wire.fields import Fields, bad
+from gateway.wire.fields import Fields, bad, number_of
 
 _API = re.compile(r"(/gemini)?(?:/upload)?/(v1(?:beta)?)/files")
 _MB = 1_000_000
@@ -79,8 +79,8 @@ class GeminiFiles:
         return await read_body(request, self._most, self._server.body_timeout_s)
 
     async def _begin(self, request: web.Request, owner: str) -> web.Response:
-        announced = request.headers.get("X-Goog-Upload-Header-Content-Length", "0")
-        if not announced.isdigit() or int(announced) > self._most:
+        announced = number_of(request.headers.get("X-Goog-Upload-Header-Content-Length", "0"))
+        if announced is None or announced > self._most:
             raise BodyTooLarge(f"A file has at most {self._most} bytes")
         title, mime = _described(await self._body(request))
         mime = mime or request.headers.get("X-Goog-Upload-Header-Content-Type", "").lower()

@@ -18,8 +18,8 @@ from gateway.calls import Calls
 from gateway.errors import GatewayError, Internal, NotSupported, Unauthenticated, UnknownModel
 from gateway.hooks import Hooks
 from gateway.http.boundary import REQUEST_ID, Boundary, read_json
-from gateway.http.detached import Detached
-from gateway.http.held import Held
+from gateway.http.detached import Detached, Errands
+from gateway.http.held import Held, Share
 from gateway.http.incoming import Incoming
 from gateway.http.multipart import read_form
 from gateway.http.records import Records
@@ -94,6 +94,7 @@ class Handlers:
         server: Server,
         records: Records,
         *,
+        errands: Errands,
         stored: StoredFiles,
         incoming: Incoming,
         cards: Callable[[], Sequence[ModelCard]],
@@ -105,7 +106,7 @@ class Handlers:
         self._boundary = boundary
         self._server = server
         self._records = records
-        self._detached = Detached(calls, records)
+        self._detached = Detached(calls, records, errands, boundary.watch)
         self._incoming = incoming
         self._cards = cards
         self._anonymous = anonymous
@@ -160,11 +161,12 @@ class Handlers:
             with self._held.share() as share:
                 share.take(self._large(request))
                 call = await self._decoded(request, dialect, route, head, principal)
+                share.keep(size if (size := request.content.total_bytes) > _SMALL_BODY else 0)
                 with self._boundary.interruptible:
                     call = await self._calls.prepare(call)
-                    call = await self._incoming.ready(await self._stored.ready(call), share)
+                    call = await self._incoming.ready(await self._stored.ready(call, share), share)
                     if call.background:
-                        return await self._background(dialect, call, progress)
+                        return await self._background(dialect, call, share, progress)
                     if call.stream:
                         return await self._stream(request, dialect, call, progress)
                     return await self._whole(request, dialect, call, progress)
@@ -181,7 +183,7 @@ class Handlers:
                 self._finished(call, progress)
 
     def _large(self, request: web.Request) -> int:
-        """The bytes that the body of `request` will take, where it is a large one."""
+        """The bytes that the body of `request` will take, where it is a large one; the most where it does not say."""
         most = round(self._server.max_image_mb * 1e6)
         size = request.content_length if request.content_length is not None else most
         return min(size, most) if size > _SMALL_BODY else 0
@@ -203,17 +205,25 @@ class Handlers:
         decoded.head, decoded.principal = head, principal
         return await self._records.recall(dialect, decoded)
 
-    async def _background(self, dialect: Dialect, call: Call, progress: _Progress) -> web.StreamResponse:
+    async def _background(
+        self, dialect: Dialect, call: Call, share: Share, progress: _Progress
+    ) -> web.StreamResponse:
         assert isinstance(dialect, Detaching)
+        kept = share.passed_on()
 
         def over(ended: Call, error: BaseException | None) -> None:
             if error is not None:
                 progress.failed(error)
+            kept.give_back()
             self._finished(ended, progress)
 
-        body = await self._detached.begin(dialect, call, saw=progress.saw, over=over)
+        try:
+            receipt = self._detached.begin(dialect, call, saw=progress.saw, over=over)
+        except GatewayError:
+            kept.give_back()
+            raise
         progress.handed_over = True
-        return web.Response(body=body, content_type="application/json", headers=self._headers(call))
+        return web.Response(body=await receipt, content_type="application/json", headers=self._headers(call))
 
     def _finished(self, call: Call, progress: _Progress) -> None:
         """Tell plugins, in a task of its own: it runs to its end also when the caller has left."""
@@ -309,7 +319,7 @@ class Handlers:
         principal = await self.authenticate(head)
         if route.action == "list":
             assert isinstance(dialect, Listing)
-            listed = await self._records.listed(dialect, principal, dialect.record_prefix, head.query)
+            listed = await self._records.listed(dialect, principal, head.query)
             return web.Response(body=listed, content_type="application/json")
         id = request.match_info["id"]
         if route.action in ("cancel", "delete"):

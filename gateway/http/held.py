@@ -30,7 +30,24 @@ class Share:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.give_back()
+
+    def keep(self, size: int) -> None:
+        """Give back what is more than `size`: it was a guess, and `size` is what came."""
+        more = max(0, self.size - size)
+        self._held.size -= more
+        self.size -= more
+
+    def give_back(self) -> None:
+        """Hold nothing any more."""
         self._held.size -= self.size
+        self.size = 0
+
+    def passed_on(self) -> Share:
+        """The same for somebody who stays longer than the request, and gives it back."""
+        other = Share(self._held)
+        other.size, self.size = self.size, 0
+        return other
 
     def take(self, size: int) -> None:
         """Hold `size` more bytes, until the request is over. Raises Overloaded."""

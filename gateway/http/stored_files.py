@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from gateway.errors import BodyTooLarge, InvalidRequest
+from gateway.http.held import Share
 from gateway.http.incoming import MOST_FILES
 from gateway.model import Blob, Call, Link, Message, Part, StoredFile
 from gateway.state.files import FileStore
@@ -21,18 +22,19 @@ class StoredFiles:
         self._store = store
         self._most_bytes = most_bytes
 
-    async def ready(self, call: Call) -> Call:
-        """The call with the bytes of the files that it names. Raises InvalidRequest that names the field."""
+    async def ready(self, call: Call, share: Share) -> Call:
+        """The call with the bytes of the files that it names, which count in `share`. Raises InvalidRequest that names
+        the field, Overloaded."""
         named = [part for message in call.messages for part in message.parts if isinstance(part, StoredFile)]
         if not named:
             return call
         files = [part for message in call.messages for part in message.parts if isinstance(part, (Blob, Link, StoredFile))]
         if len(files) > MOST_FILES:  # before any of them is read: a name is short, a file is not
             raise InvalidRequest(f"There are more than {MOST_FILES} files in the request", param=files[MOST_FILES].param)
-        read = await self._read(named, call.principal.name)
+        read = await self._read(named, call.principal.name, share)
         return replace(call, messages=tuple(_filled(message, read) for message in call.messages))
 
-    async def _read(self, named: Sequence[StoredFile], owner: str) -> dict[str, tuple[str, bytes]]:
+    async def _read(self, named: Sequence[StoredFile], owner: str, share: Share) -> dict[str, tuple[str, bytes]]:
         """Media type and bytes of each file, each read once, `most_bytes` in all."""
         read: dict[str, tuple[str, bytes]] = {}
         left = self._most_bytes
@@ -46,6 +48,7 @@ class StoredFiles:
             left -= len(data)
             if left < 0:
                 raise BodyTooLarge(f"The files of the request are larger than {self._most_bytes} bytes together")
+            share.take(len(data))
             read[file.id] = (record.mime, data)
         return read
 

@@ -27,7 +27,7 @@ from gateway.model import (
 )
 from gateway.wire import anthropic_input, pictures, sse
 from gateway.wire.dialect import ModelCard, Request, Route
-from gateway.wire.fields import Fields, bad, model_name, stop_words
+from gateway.wire.fields import Fields, bad, model_name, number_of, stop_words
 
 IGNORED = ("temperature", "top_p", "top_k", "service_tier", "inference_geo", "container", "context_management")
 # A gateway that has no room says 503; this API's word for it, which its clients wait and retry on, is 529.
@@ -301,8 +301,7 @@ def _error(error: GatewayError) -> dict[str, Any]:
 
 
 def _page(cards: Sequence[ModelCard], query: Mapping[str, str]) -> tuple[Sequence[ModelCard], bool]:
-    size = Fields({"limit": query.get("limit", 20)})
-    most = int(size.data["limit"]) if str(size.data["limit"]).isdigit() else 0
+    most = number_of(query.get("limit", "20")) or 0
     if not 1 <= most <= 1000:
         raise bad("limit", "must be a whole number from 1 to 1000")
     if (before := query.get("before_id")) is not None:

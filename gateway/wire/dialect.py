@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal, Protocol, TypeGuard, runtime_checkable
+from weakref import WeakKeyDictionary
 
 from gateway.errors import GatewayError
 from gateway.model import Call, Event, Reply, RequestHead
@@ -120,7 +120,7 @@ class Counting(Protocol):
 
 
 @runtime_checkable
-class Recording(Protocol):
+class Recording(Dialect, Protocol):
     """A format whose answers are kept for later requests (operation `record`). A record is bytes; the edge keeps it under
     the id of its call, for nobody but its owner."""
 
@@ -138,7 +138,7 @@ class Recording(Protocol):
 
 
 @runtime_checkable
-class Detaching(Dialect, Recording, Protocol):
+class Detaching(Recording, Protocol):
     """A format in which a call may be answered while nobody waits (`Call.background`)."""
 
     def stand(self, call: Call, status: str, error: GatewayError | None = None) -> None:
@@ -150,8 +150,6 @@ class Detaching(Dialect, Recording, Protocol):
 class Listing(Recording, Protocol):
     """A format whose records can be listed and changed (actions `list` and `update`)."""
 
-    record_prefix: str
-
     def amend(self, record: bytes, body: Mapping[str, Any]) -> bytes:
         """`record` with what a request to change it says. Raises InvalidRequest."""
 
@@ -162,9 +160,10 @@ class Listing(Recording, Protocol):
 def keeps_records(dialect: Dialect) -> TypeGuard[Recording]:
     """Whether `dialect` is Recording. `isinstance` looks through a protocol anew each time, which is a tenth of the CPU
     that a short call takes."""
-    return _keeps_records(type(dialect))
+    kind = type(dialect)
+    if (found := _recording.get(kind)) is None:
+        found = _recording[kind] = isinstance(dialect, Recording)
+    return found
 
 
-@cache
-def _keeps_records(kind: type[Dialect]) -> bool:
-    return issubclass(kind, Recording)
+_recording: WeakKeyDictionary[type[Dialect], bool] = WeakKeyDictionary()  # classes of plugins go with a reload

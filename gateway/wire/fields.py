@@ -10,6 +10,7 @@ from typing import Any
 from gateway.errors import InvalidRequest
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}")
+_MOST_DIGITS = 18
 
 
 def bad(param: str, message: str) -> InvalidRequest:
@@ -137,6 +138,12 @@ def _bounds(low: float, high: float) -> str:
     if math.isinf(high) or high >= 2**31 - 1:
         return f" of at least {low:g}"
     return f" from {low:g} to {high:g}"
+
+
+def number_of(digits: str) -> int | None:
+    """The whole number that is written as plain digits; None for other texts, and for more digits than any number of
+    ours has (Python itself refuses to read thousands of them, and has digits that it cannot read)."""
+    return int(digits) if len(digits) <= _MOST_DIGITS and digits.isascii() and digits.isdecimal() else None
 
 
 def model_name(value: str | None, param: str = "model") -> str:

@@ -17,12 +17,13 @@ import orjson
 from gateway.wire import sse
 from gateway.wire.call_bodies import dumps
 from gateway.wire.loose_json import NotJson, loads
-from gateway.wire.schema_work import SchemaWork, TooMuch
+from gateway.wire.schema_work import MOST_VISITS, SchemaWork, TooMuch
 
 Schema = Mapping[str, Any]
 _MOST_ERRORS = 5
 _MOST_ERROR = 300
 _MOST_EXPLAINED = 5_000  # visits: telling what is wrong takes far longer than finding that something is
+_MOST_REPEATED = 200_000  # entries of a schema's lists by parts of a value: 20 ms of errors that each repeat a whole enum
 _MOST_PRODUCT = 5_000_000  # parts of a schema by bytes of a value: nothing below it needs counting
 _MOST_KEPT = 16_000  # bytes of a schema that is kept compiled: clients send the same ones with every call
 _PATTERNS = jsonschema_rs.FancyRegexOptions(backtrack_limit=10_000)
@@ -40,15 +41,22 @@ def errors(schema: Schema, text: str) -> str | None:
     """Why the JSON `text` does not fit `schema`, in words that quote it; None when it fits. The schema is a sound one.
     A text that would take too long to check does not fit either."""
     checker, value = _checker(sse.dumps(schema)), orjson.loads(text)
-    visits = checker.work.nodes * len(text)
-    if checker.work.risky or visits > _MOST_PRODUCT:
-        try:
-            visits = checker.work.visits(value)
-        except (TooMuch, RecursionError):
-            return "checking it against the schema takes too long"
-        if visits > _MOST_EXPLAINED:
-            return None if checker.validator.is_valid(value) else "it does not fit the schema"
-    return None if checker.validator.is_valid(value) else _explained(checker.validator, value)
+    work, validator = checker.work, checker.validator
+    if (work.risky or work.nodes * len(text) > _MOST_PRODUCT) and _visits(work, value) > MOST_VISITS:
+        return "checking it against the schema takes too long"
+    if validator.is_valid(value):
+        return None
+    parts = 1 + sum(map(text.count, ",[{"))  # each may be wrong, and all errors are made before the first is seen
+    if parts > _MOST_EXPLAINED or work.listed * parts > _MOST_REPEATED or _visits(work, value) > _MOST_EXPLAINED:
+        return "it does not fit the schema"
+    return _explained(validator, value)
+
+
+def _visits(work: SchemaWork, value: Any) -> int:
+    try:
+        return work.visits(value)
+    except (TooMuch, RecursionError):
+        return MOST_VISITS + 1
 
 
 def _explained(validator: Any, value: Any) -> str:

@@ -71,7 +71,6 @@ class OpenAIChat(openai.OpenAIShaped):
     """The dialect of `/v1/chat/completions`."""
 
     name = "openai"
-    record_prefix = openai_stored.PREFIX
     routes: tuple[Route, ...] = (
         Route("POST", "/v1/chat/completions", "generate"),
         Route("GET", "/v1/chat/completions", "record", "list"),

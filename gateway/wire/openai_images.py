@@ -23,7 +23,7 @@ from gateway.model import (
 )
 from gateway.wire import media, openai, pictures, sse
 from gateway.wire.dialect import Request, Route, Upload
-from gateway.wire.fields import Fields, bad, model_name
+from gateway.wire.fields import Fields, bad, model_name, number_of
 
 DEFAULT_MODEL = "gemini-2.5-flash-image"
 MOST_PICTURES, MOST_INPUTS = 10, 16
@@ -108,8 +108,8 @@ def _unformed(body: Mapping[str, Any]) -> dict[str, Any]:
     """A form's fields with the types that they have in JSON."""
     plain = dict(body)
     for name in ("n", "output_compression", "partial_images"):
-        if isinstance(value := plain.get(name), str) and value.isascii() and value.strip().lstrip("-").isdecimal():
-            plain[name] = int(value)
+        if isinstance(value := plain.get(name), str) and (number := number_of(value.strip())) is not None:
+            plain[name] = number
     if isinstance(value := plain.get("stream"), str) and (word := value.strip().lower()) in ("true", "false"):
         plain["stream"] = word == "true"
     return plain

@@ -87,7 +87,8 @@ class OpenAIResponses:
         fields = Fields(request.body)
         _refuse_unsupported(fields)
         compact = request.route.action == "compact"
-        background, stream = fields.flag("background"), fields.flag("stream") and not compact
+        stream = fields.flag("stream") and not compact
+        background = fields.flag("background") and not compact
         given = responses_input.items(fields, request.id)
         instructions = fields.text("instructions")
         tools = Tools().read(fields)

@@ -11,8 +11,6 @@ from gateway.model import Call
 from gateway.wire import openai_lists, sse
 from gateway.wire.fields import Fields
 
-PREFIX = "chatcmpl-"
-
 
 def asked(fields: Fields) -> dict[str, Any] | None:
     """What of a request is kept beside its answer; None where nothing is."""

@@ -27,7 +27,8 @@ class TooMuch(Exception):
 
 class SchemaWork:
     """The work that `root`, a parsed schema, makes. `risky` says that it can be more than a visit of each part of the
-    schema by each part of the value. `mistake` is what cannot be bounded at all, in words."""
+    schema by each part of the value. `listed` are the entries of all its lists: an error repeats them. `mistake` is what
+    cannot be bounded at all, in words."""
 
     def __init__(self, root: Any) -> None:
         self._root = root
@@ -35,6 +36,7 @@ class SchemaWork:
         self._tables: list[Mapping[str, Any]] = []
         self.risky = False
         self.nodes = 0
+        self.listed = 0
         self.mistake = self._look() or self._multiplied()
 
     def _multiplied(self) -> str | None:
@@ -56,6 +58,7 @@ class SchemaWork:
                 return f"it has more than {MOST_NODES} parts"
             if isinstance(node, dict) and (wrong := self._note(node)) is not None:
                 return wrong
+            self.listed += len(node) if isinstance(node, list) else 0
             inner = node.values() if isinstance(node, dict) else node
             waiting += [item for item in inner if isinstance(item, (dict, list))]
         return None

@@ -52,7 +52,6 @@ class Checked:
     """What is put before a dialect's own class. `faults` are what did not fit, in words."""
 
     faults: list[str]
-    seen: set[str]
     name: str
 
     def _fits(self, place: int, value: Any) -> None:
@@ -62,12 +61,13 @@ class Checked:
             place, kind = 2, kinds[2]
         if kind == "*":
             kind = EVENTS.get(value["type"], "")
+            if not kind and value["type"] != "ping":
+                self.faults.append(f"{self.name}: there is no event {value['type']}")
         # Anthropic's documents have this error, its schemas have not.
         if b"request_too_large" in orjson.dumps(value.get("error")) and self.name == "anthropic":
             return
         if not kind or value.get("object") == "response.compaction":
             return
-        self.seen.add(f"{self.name} {place}")
         for error in _validator(book, kind).iter_errors(value):
             where = "/".join(map(str, error.instance_path))
             self.faults.append(f"{self.name} {kind} {where}: {error.message[:300]}")
@@ -113,14 +113,17 @@ class Checked:
 
 
 class Plugin:
+    """`faults` are those of all formats; `stands_in` says for which formats it looks."""
+
     def __init__(self) -> None:
         self.faults: list[str] = []
-        self.seen: set[str] = set()
+        self.stands_in: set[str] = set()
 
     @hookimpl(trylast=True)
     def register_dialects(self, dialects: Dialects) -> None:
         for number, dialect in enumerate(dialects.found):
             kind = type(f"Checked{type(dialect).__name__}", (Checked, type(dialect)), {})
             checked = kind()
-            checked.faults, checked.seen = self.faults, self.seen
+            checked.faults = self.faults
             dialects.found[number] = checked
+            self.stands_in.add(checked.name)

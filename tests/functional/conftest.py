@@ -18,6 +18,7 @@ from gateway.plugin_loader import from_instances, load
 from gateway.simulator import Account, Simulator, Site
 from gateway.testing import Client
 from gateway.upstream.gemini_web import GeminiWeb
+from tests.functional.checked import SCHEMAS
 from tests.functional.checked import Plugin as CheckedReplies
 
 ROOT = Path(__file__).parent.parent.parent
@@ -87,6 +88,7 @@ def launch(tmp_path: Path) -> Launch:
                 live = Live(client, simulated, gateway, simulator.proxy_url, ca_file)
                 await live.ready()
                 yield live
+            assert checked.stands_in >= SCHEMAS.keys(), "some formats came after the one who looks at them"
             assert not checked.faults, checked.faults[:5]
 
     return start

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
 
 import openai
+import orjson
 import pytest
 from openai.types.responses import Response
 
 from gateway.errors import AccountExhausted
+from gateway.hookspecs import hookimpl
+from gateway.http import detached, records
+from gateway.model import Call, Outcome
+from gateway.state.memory import MemoryStore
 from gateway.testing import Client, Script
 from tests.http.test_kept_responses import FLASH, gateway, sdk
 
@@ -87,3 +94,119 @@ async def test_a_conversation_is_made_short_and_gone_on_from() -> None:
         assert said == ["Summary of the conversation so far:\nThey speak of Oslo.", "Go on"]
         with pytest.raises(openai.NotFoundError):
             await ada.responses.retrieve(short.id)
+
+
+async def test_a_summary_is_waited_for() -> None:
+    async with gateway(script=[Script("They speak of Oslo.")]) as client, sdk(client) as ada:
+        short = await ada.responses.compact(model=FLASH, input="Tell me of Oslo", extra_body={"background": True})
+        assert [item.type for item in short.output] == ["compaction"]
+
+
+class Finished:
+    """Notes how calls ended."""
+
+    def __init__(self) -> None:
+        self.found: list[str | None] = []
+
+    @hookimpl
+    async def call_finished(self, call: Call, outcome: Outcome) -> None:
+        self.found.append(outcome.error)
+
+
+async def kept(store: MemoryStore) -> Any:
+    """The one response in `store`."""
+    (key,) = await store.keys("answer:")
+    return orjson.loads(await store.get(key) or b"")["response"]
+
+
+@pytest.mark.parametrize("in_time", [True, False], ids=["in time", "too late"])
+async def test_the_end_of_the_gateway_waits_for_it_or_says_so_in_its_record(in_time: bool) -> None:
+    store, finished, go_on = MemoryStore(), Finished(), asyncio.Event()
+    options: Any = {"state": store, "settings": {"server": {"shutdown_grace_s": 5 if in_time else 0.1}}}
+    async with AsyncExitStack() as stack:
+        plugins = [("finished", finished)]
+        client = await stack.enter_async_context(gateway(plugins, script=[Script("Hel", go_on, "lo")], **options))
+        ada = await stack.enter_async_context(sdk(client))
+        receipt = await ada.responses.create(model=FLASH, input="Hi", background=True)
+        await asked(client, ada, receipt.id)
+        closing = asyncio.create_task(stack.aclose())
+        while not client.gateway.boundary.stopping:
+            await asyncio.sleep(0.01)
+        if in_time:
+            go_on.set()
+        await closing
+    final = await kept(store)
+    assert final["status"] == ("completed" if in_time else "failed")
+    assert in_time or "shut down" in final["error"]["message"]
+    assert finished.found == [None if in_time else "ClientLeft"]
+    assert client.upstream.closed == (0 if in_time else 1)
+
+
+class Far(MemoryStore):
+    """A store behind a network."""
+
+    async def put(self, key: str, value: bytes, *, seconds: float | None = None) -> None:
+        await asyncio.sleep(0.05)
+        await super().put(key, value, seconds=seconds)
+
+
+async def test_it_is_over_once_however_often_it_is_cancelled() -> None:
+    finished = Finished()
+    options: Any = {"script": [Script("Hel", asyncio.Event())], "state": Far()}
+    async with gateway([("finished", finished)], **options) as client, sdk(client) as ada:
+        receipt = await ada.responses.create(model=FLASH, input="Hi", background=True)
+        await asked(client, ada, receipt.id)
+        found = await asyncio.gather(*(ada.responses.cancel(receipt.id) for _ in range(5)))
+        assert {one.status for one in found} == {"cancelled"}
+        while not finished.found:
+            await asyncio.sleep(0)
+    assert finished.found == ["ClientLeft"]
+
+
+async def test_its_files_count_until_it_is_over() -> None:
+    settings = {"server": {"max_held_mb": 1.5}}
+    file = {"type": "input_file", "file_data": "data:text/plain;base64," + "QUJD" * 300_000}
+    question: Any = [{"role": "user", "content": [file, {"type": "input_text", "text": "Hi"}]}]
+    go_on = asyncio.Event()
+    async with gateway(script=[Script("Hel", go_on, "lo")], settings=settings) as client, sdk(client) as ada:
+        receipt = await ada.responses.create(model=FLASH, input=question, background=True)
+        with pytest.raises(openai.InternalServerError, match="large requests"):
+            await ada.responses.create(model=FLASH, input=question, background=True)
+        go_on.set()
+        assert (await ended(ada, receipt.id)).status == "completed"
+        await ada.responses.create(model=FLASH, input=question)
+
+
+async def test_what_is_too_large_to_be_kept_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "MOST_BYTES", 5000)
+    async with gateway(script=[Script("x" * 5000)]) as client, sdk(client) as ada:
+        final = await ended(ada, (await ada.responses.create(model=FLASH, input="Hi", background=True)).id)
+        assert final.status == "failed" and final.error is not None and "larger than" in final.error.message
+        with pytest.raises(openai.APIStatusError) as raised:
+            await ada.responses.create(model=FLASH, input="x" * 5000, background=True)
+        assert raised.value.status_code == 413
+
+
+async def test_one_caller_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detached, "_MOST_OF_ONE", 1)
+    async with gateway(script=[Script(asyncio.Event())]) as client, sdk(client) as ada, sdk(client, "sk-bob") as bob:
+        first = await ada.responses.create(model=FLASH, input="Hi", background=True)
+        with pytest.raises(openai.InternalServerError, match="background"):
+            await ada.responses.create(model=FLASH, input="Hi", background=True)
+        other = await bob.responses.create(model=FLASH, input="Hi", background=True)
+        await bob.responses.cancel(other.id)
+        await ada.responses.cancel(first.id)
+        await ada.responses.cancel((await ada.responses.create(model=FLASH, input="Hi", background=True)).id)
+
+
+async def test_what_another_process_deletes_stays_deleted() -> None:
+    store, finished, go_on = MemoryStore(), Finished(), asyncio.Event()
+    options: Any = {"script": [Script("Hel", go_on, "lo")], "state": store}
+    async with gateway([("finished", finished)], **options) as client, sdk(client) as ada:
+        await asked(client, ada, (await ada.responses.create(model=FLASH, input="Hi", background=True)).id)
+        (key,) = await store.keys("answer:")
+        await store.delete(key)
+        go_on.set()
+        while not finished.found:
+            await asyncio.sleep(0.01)
+        assert await store.keys("answer:") == []

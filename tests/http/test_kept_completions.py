@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import openai
 import pytest
 
+from gateway.model import Call, Image, ImageReady
 from gateway.testing import Script
+from gateway.wire.openai_chat import OpenAIChat
 from tests.http.test_kept_responses import FLASH, gateway, sdk
 
 ASKED: Any = [{"role": "user", "content": "Hi"}]
@@ -44,3 +47,45 @@ async def test_only_what_is_to_be_stored_is_kept_and_for_its_owner() -> None:
             await bob.chat.completions.retrieve(kept.id)
         assert (await bob.chat.completions.list()).data == []
         assert [one.id async for one in ada.chat.completions.list(limit=1)] == [kept.id]
+
+
+async def test_what_another_format_keeps_is_not_found() -> None:
+    async with gateway() as client, sdk(client) as ada:
+        completion = (await ada.chat.completions.create(model=FLASH, messages=ASKED, store=True)).id
+        response = (await ada.responses.create(model=FLASH, input="Hi")).id
+        for asked in (
+            ada.chat.completions.retrieve(response),
+            ada.chat.completions.update(response, metadata={}),
+            ada.chat.completions.messages.list(response),
+            ada.responses.retrieve(completion),
+            ada.responses.cancel(completion),
+            ada.responses.input_items.list(completion),
+        ):
+            with pytest.raises(openai.NotFoundError):
+                await asked
+        with pytest.raises(openai.BadRequestError, match="not found"):
+            await ada.responses.create(model=FLASH, input="Go on", previous_response_id=completion)
+        assert [one.id async for one in ada.chat.completions.list()] == [completion]
+
+
+async def test_a_page_has_a_size_that_can_be_read() -> None:
+    async with gateway() as client, sdk(client) as ada:
+        for limit in ("0", "101", "x", "9" * 5000):
+            with pytest.raises(openai.BadRequestError, match="limit"):
+                await ada.chat.completions.list(extra_query={"limit": limit})
+
+
+async def test_pictures_are_encoded_for_the_record_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[threading.Thread] = []
+    real = OpenAIChat.record
+
+    def record(dialect: OpenAIChat, call: Call) -> bytes | None:
+        threads.append(threading.current_thread())
+        return real(dialect, call)
+
+    monkeypatch.setattr(OpenAIChat, "record", record)
+    drawn = ImageReady(Image(b"\x89PNG\r\n\x1a\n", "image/png", 1024, 1024))
+    async with gateway(script=[Script("Hi"), Script("Look: ", drawn)]) as client, sdk(client) as ada:
+        for _ in range(2):
+            await ada.chat.completions.create(model=FLASH, messages=ASKED, store=True)
+    assert [thread is threading.main_thread() for thread in threads] == [True, False]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,9 +21,9 @@ KEYS = [{"name": "ada", "key": "sk-ada"}, {"name": "bob", "key": "sk-bob"}]
 
 
 @asynccontextmanager
-async def gateway(**options: Any) -> AsyncIterator[Client]:
+async def gateway(plugins: Sequence[tuple[str, Any]] = (), **options: Any) -> AsyncIterator[Client]:
     settings = api_key.Settings.model_validate({"keys": KEYS})
-    async with make_client(plugins=[("api_key", api_key.Plugin(settings))], **options) as client:
+    async with make_client(plugins=[("api_key", api_key.Plugin(settings)), *plugins], **options) as client:
         yield client
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import BodyTooLarge, InvalidRequest
+from gateway.errors import BodyTooLarge, InvalidRequest, Overloaded
+from gateway.http.held import Held
 from gateway.http.stored_files import StoredFiles
 from gateway.model import Blob, Call, Message, StoredFile
 from gateway.state.files import FileStore
@@ -42,7 +43,7 @@ def call(*ids: str) -> Call:
 
 async def test_a_file_that_is_named_often_is_read_once(tmp_path: Path) -> None:
     kept, (first, second) = store(tmp_path, b"one", b"two")
-    filled = await StoredFiles(kept, 100).ready(call(first, second, first, first))
+    filled = await StoredFiles(kept, 100).ready(call(first, second, first, first), Held(100).share())
     blobs = [part.data for part in filled.messages[0].parts if isinstance(part, Blob)]
     assert (blobs, kept.reads) == ([b"one", b"two", b"one", b"one"], 2)
 
@@ -50,11 +51,24 @@ async def test_a_file_that_is_named_often_is_read_once(tmp_path: Path) -> None:
 async def test_too_many_are_refused_before_any_is_read(tmp_path: Path) -> None:
     kept, (first,) = store(tmp_path, b"one")
     with pytest.raises(InvalidRequest) as refused:
-        await StoredFiles(kept, 100).ready(call(*[first] * 33))
+        await StoredFiles(kept, 100).ready(call(*[first] * 33), Held(100).share())
     assert (refused.value.param, kept.reads) == ("contents.0.parts.32", 0)
 
 
 async def test_together_they_have_a_limit(tmp_path: Path) -> None:
     kept, ids = store(tmp_path, b"x" * 60, b"y" * 60)
     with pytest.raises(BodyTooLarge):
-        await StoredFiles(kept, 100).ready(call(*ids))
+        await StoredFiles(kept, 100).ready(call(*ids), Held(100).share())
+
+
+async def test_they_count_among_what_all_requests_hold(tmp_path: Path) -> None:
+    kept, (first, second) = store(tmp_path, b"x" * 60, b"y" * 60)
+    files, held = StoredFiles(kept, 100), Held(100)
+    with held.share() as share:
+        await files.ready(call(first, first), share)
+        assert held.size == 60
+        with held.share() as other, pytest.raises(Overloaded):
+            await files.ready(call(second), other)
+    with held.share() as share:
+        await files.ready(call(second), share)
+    assert held.size == 0

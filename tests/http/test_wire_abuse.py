@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -151,6 +152,24 @@ async def test_no_odd_value_is_ever_our_fault(client: Client, field: str) -> Non
         body = {**json.loads(ASK), field: value}
         async with client.http.post("/v1/chat/completions", json=body, headers={"Authorization": "Bearer sk-me"}) as reply:
             assert reply.status < 500, (field, value, await reply.text())
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "²", "٣", "-1", "1.5"], ids=["huge", "super", "arabic", "less", "half"])
+async def test_no_odd_number_is_ever_our_fault(client: Client, number: str) -> None:
+    key = {"Authorization": "Bearer sk-me"}
+    start = {"X-Goog-Upload-Protocol": "resumable", "X-Goog-Upload-Command": "start"}
+    form = aiohttp.FormData({"prompt": "x", "n": number})
+    form.add_field("image", b"x", filename="x.png")
+    for method, path, headers, body in (
+        ("GET", "/v1/models", {"anthropic-version": "2023-06-01"}, None),
+        ("GET", "/v1/chat/completions", {}, None),
+        ("GET", "/v1beta/models", {}, None),
+        ("POST", "/upload/v1beta/files", {**start, "X-Goog-Upload-Header-Content-Length": number}, None),
+        ("POST", "/v1/images/edits", {}, form),
+    ):
+        query = {"limit": number, "pageSize": number} if method == "GET" else None
+        async with client.http.request(method, path, headers={**key, **headers}, params=query, data=body) as reply:
+            assert reply.status < 500, (method, path, number, await reply.text())
 
 
 class Broken:

@@ -157,6 +157,35 @@ async def test_old_plugins_are_closed_after_their_last_call(tmp_path: Path) -> N
     assert log == ["open", "open", "closed", "closed"]
 
 
+async def test_what_is_answered_in_the_background_outlives_a_reload(tmp_path: Path) -> None:
+    log: list[str] = []
+    go_on = asyncio.Event()
+    upstream = ScriptedUpstream([Script("one", go_on, "two"), Script("three", asyncio.Event())])
+    plugins = from_instances([("lifetime", Lifetime(log)), ("wire formats", _Dialects())])
+    async with running(
+        settings(), tmp_path, upstream=lambda s, d: upstream, plugins=plugins, source=lambda: settings(max_json_mb=1)
+    ) as gateway, aiohttp.ClientSession(f"{gateway.url}/v1/") as http:
+
+        async def ask(method: str, path: str, **body: Any) -> dict[str, Any]:
+            async with http.request(method, path, json=body or None) as response:
+                answer: dict[str, Any] = await response.json()
+                return answer
+
+        ids = []
+        for asked in (1, 2):
+            question = {"model": "gemini-2.5-flash", "input": "Hi", "background": True}
+            ids.append((await ask("POST", "responses", **question))["id"])
+            while len(upstream.asked) < asked:
+                await asyncio.sleep(0.01)
+        await gateway.reload()
+        assert (await ask("POST", f"responses/{ids[1]}/cancel"))["status"] == "cancelled"
+        assert log == ["open", "open"]
+        go_on.set()
+        while log != ["open", "open", "closed"]:
+            await asyncio.sleep(0.01)
+        assert (await ask("GET", f"responses/{ids[0]}"))["status"] == "completed"
+
+
 class Slow(Lifetime):
     """Opens only when it may."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -86,3 +87,20 @@ def test_patterns_that_backtrack_are_tried_a_few_times_only() -> None:
 def test_plain_schemas_are_not_counted_at_all() -> None:
     assert not SchemaWork(WEATHER).risky
     assert json_schema.errors(WEATHER, '{"days": [1, "x"]}') == 'days/1: "x" is not of type "integer"'
+
+
+def test_no_error_repeats_a_long_list_thousands_of_times() -> None:
+    choices = [f"s{number}" for number in range(50_000)]
+    schema = {"type": "array", "items": {"enum": choices}}
+    assert json_schema.mistake(schema) is None
+    assert json_schema.errors(schema, orjson.dumps(choices[:500]).decode()) is None
+    begun = time.perf_counter()
+    assert json_schema.errors(schema, orjson.dumps(["x"] * 500).decode()) == "it does not fit the schema"
+    assert time.perf_counter() - begun < 1  # it was four
+    short = {"type": "array", "items": {"enum": choices[:10]}}
+    assert "is not one of" in str(json_schema.errors(short, orjson.dumps(["x"] * 500).decode()))
+    nothing = {"anyOf": [{"type": "integer"}, {"type": "null"}, {"type": "number", "minimum": 4}]}
+    assert json_schema.errors({"type": "array", "items": nothing}, orjson.dumps(["x"] * 5001).decode()) is not None
+    assert json_schema.errors({"type": "array", "items": nothing}, orjson.dumps(["x"] * 4000).decode()) == (
+        "it does not fit the schema"
+    )
