@@ -222,7 +222,8 @@ async def test_a_session_that_is_over_asks_to_sign_in_again(signed_in: Page, wat
 
 async def test_the_reference_shows_every_address_and_tries_one(page: Page, live: Live) -> None:
     await page.goto(f"{live.url}/docs")
-    await expect(page.get_by_text("/v1/chat/completions", exact=True)).to_be_visible()
+    asking = page.locator("#operations-OpenAI-post_v1_chat_completions")
+    await expect(asking.get_by_role("link", name="/v1/chat/completions", exact=True)).to_be_visible()
     operation = page.locator("#operations-Gateway-get_health")
     await operation.get_by_role("button").first.click()
     await operation.get_by_role("button", name="Execute").click()
