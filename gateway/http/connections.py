@@ -52,9 +52,9 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """aiohttp refuses a request that names its User-Agent twice, as pydantic-ai does over google-genai 2. Between
-        two requests, which is when aiohttp waits, what comes is a head."""
-        if self._waiter is not None and not self._messages:
+        """aiohttp refuses a request that names its User-Agent twice, as pydantic-ai does over google-genai 2. What comes
+        while aiohttp waits for a request, or before the first one, is a head."""
+        if not self._messages and (self._waiter is not None or not self._request_count):
             data = one_user_agent(data)
         super().data_received(data)
 
