@@ -71,6 +71,7 @@ class Anthropic:
         Route("DELETE", "/v1/messages/batches/{id}", "unsupported"),
         Route("POST", "/v1/messages/batches/{id}/cancel", "unsupported"),
         Route("GET", "/v1/messages/batches/{id}/results", "unsupported"),
+        Route("POST", "/v1/files", "unsupported", claims=asks_anthropic),
         Route("GET", "/v1/models", "models", claims=asks_anthropic),
         Route("GET", "/v1/models/{model}", "model", claims=asks_anthropic),
     )
