@@ -147,12 +147,13 @@ class ToolChoice:
 
 @dataclass(frozen=True, slots=True)
 class JsonAnswer:
-    """The answer must be JSON; with `schema`, JSON that fits this JSON Schema. `param` is the field that the schema came
-    in, for errors."""
+    """The answer must be JSON; with `schema`, JSON that fits this JSON Schema. A `bare` one is a string, which the caller
+    gets without its quotes. `param` is the field that the schema came in, for errors."""
 
     schema: Mapping[str, Any] | None = None
     name: str = ""
     strict: bool = False
+    bare: bool = False
     param: str = field(default="response_format", compare=False)
 
 

@@ -22,9 +22,10 @@ USUAL = {
     "gemini-flash-latest": "gemini-2.5-flash",
     "gemini-pro-latest": "gemini-2.5-pro",
     "gemini-2.5-flash-image-preview": "gemini-2.5-flash-image",
-    # What picture tools ask for unless told otherwise (Open WebUI, LibreChat, OpenAI's own examples).
+    # What picture tools ask for unless told otherwise (Open WebUI, LibreChat, OpenAI's and Google's own examples).
     "gpt-image-*": "gemini-2.5-flash-image",
     "dall-e-*": "gemini-2.5-flash-image",
+    "imagen-*": "gemini-2.5-flash-image",
     # Anthropic's clients ask for these of themselves, Claude Code for several at once.
     "claude-*haiku*": "gemini-2.5-flash",
     "claude-*": "gemini-2.5-pro",

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.errors import ContentRefused, InvalidAnswer, InvalidRequest
@@ -27,7 +28,7 @@ from gateway.model import (
     ToolUse,
     Tried,
 )
-from gateway.wire import json_schema
+from gateway.wire import json_schema, sse
 
 # A schema that is new takes about 0.2 ms to look at.
 _IN_THREAD_FROM = 8
@@ -188,6 +189,8 @@ class _Attempt:
 
     def _read_json(self, wanted: JsonAnswer) -> str | None:
         self._json = json_schema.extracted(self._said)
+        if wanted.bare and self._json is None:
+            self._json = sse.dumps(self._said.strip()).decode()
         if self._json is None:
             return "Gemini did not answer in JSON"
         return "Gemini's JSON does not fit the schema" if self._json_errors(wanted) else None
@@ -235,9 +238,15 @@ class _Attempt:
             raise InvalidAnswer(f"{self.fault}, also when it was asked again" if self.earlier else self.fault)
         if self.earlier is not None:
             yield from self._corrected()
-        if self.call.json_answer is not None and (held := self._json or self._said):
+        if self.call.json_answer is not None and (held := self._held(self.call.json_answer)):
             yield TextDelta(held)
         yield Finished(FinishReason.TOOLS if self.passed else FinishReason.STOP) if self.earlier else self._end
+
+    def _held(self, wanted: JsonAnswer) -> str:
+        """The JSON that fits, or the words that an answer which was cut short or refused has instead."""
+        if self._json is None:
+            return self._said
+        return str(orjson.loads(self._json)) if wanted.bare else self._json
 
     def _corrected(self) -> Iterator[Event]:
         """What a correction brings: its calls, or its words where it calls nothing any more."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 from typing import Any, cast
 
 from aiohttp import web
@@ -23,6 +24,10 @@ _FULL = (
 _FULL_BODY = (
     b'{"error":{"message":"The gateway has too many connections","type":"server_error","param":null,"code":"overloaded"}}'
 )
+
+
+_USER_AGENT = re.compile(rb"(?<=\r\n)user-agent(?=:)", re.IGNORECASE)
+_SPARE_AGENT = b"x-ua-extra"
 
 
 class Connection(web.RequestHandler):
@@ -45,6 +50,13 @@ class Connection(web.RequestHandler):
         self._stop_watching()
         self._wire = None
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """aiohttp refuses a request that names its User-Agent twice, as pydantic-ai does over google-genai 2. What comes
+        while aiohttp waits for a request, or before the first one, is a head."""
+        if not self._messages and (self._waiter is not None or not self._request_count):
+            data = one_user_agent(data)
+        super().data_received(data)
 
     async def start(self) -> None:
         """aiohttp's loop over the requests of the connection."""
@@ -112,6 +124,16 @@ class Connection(web.RequestHandler):
         """aiohttp's log of a failed connection: one line at most, a stranger must not fill the disk."""
         exc = kw.get("exc_info")
         log.warning("a connection failed: %s", type(exc).__name__ if isinstance(exc, BaseException) else args[0])
+
+
+def one_user_agent(head: bytes) -> bytes:
+    """The bytes of a request with each further User-Agent in its head under another name, of the same length: whatever
+    comes in, no byte moves."""
+    end = head.find(b"\r\n\r\n")
+    found = [match.span() for match in _USER_AGENT.finditer(head, 0, end if end >= 0 else len(head))]
+    for start, stop in found[1:]:
+        head = head[:start] + _SPARE_AGENT + head[stop:]
+    return head
 
 
 class Listener(web.Server):

@@ -126,7 +126,7 @@ def _typed(schema: Mapping[str, Any], question: str, root: Any, depth: int) -> A
     kind = schema.get("type", "object" if "properties" in schema else "string")
     match kind[0] if isinstance(kind, list) and kind else kind:
         case "object":
-            wanted = schema.get("required", list(schema.get("properties", {}))[:1])
+            wanted = schema.get("required") or list(schema.get("properties", {}))[:1]
             inner = schema.get("properties", {})
             return {name: sample(inner.get(name, {}), question, root, depth + 1) for name in wanted}
         case "array":

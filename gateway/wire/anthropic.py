@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from gateway.errors import GatewayError, NotFound
+from gateway.errors import GatewayError, NotFound, ThreadsRefused
 from gateway.model import (
     Call,
     Event,
@@ -71,14 +71,15 @@ class Anthropic:
         Route("DELETE", "/v1/messages/batches/{id}", "unsupported"),
         Route("POST", "/v1/messages/batches/{id}/cancel", "unsupported"),
         Route("GET", "/v1/messages/batches/{id}/results", "unsupported"),
+        Route("POST", "/v1/files", "unsupported", claims=asks_anthropic),
         Route("GET", "/v1/models", "models", claims=asks_anthropic),
         Route("GET", "/v1/models/{model}", "model", claims=asks_anthropic),
     )
 
     def decode(self, request: Request) -> Call:
         fields = Fields(request.body)
-        messages = anthropic_input.Conversation().read(fields)
         anthropic_input.refuse_unsupported(fields)
+        messages = anthropic_input.Conversation().read(fields)
         output = fields.table("output_config")
         tools, left = anthropic_input.tools(fields)
         choice, parallel = anthropic_input.tool_choice(fields, tools)
@@ -293,9 +294,12 @@ def _signature(thoughts: Any) -> str:
 
 def _error(error: GatewayError) -> dict[str, Any]:
     kind = _TYPES.get(error.status) or ("invalid_request_error" if error.status < 500 else "api_error")
+    told: dict[str, Any] = {"type": kind, "message": error.message}
+    if isinstance(error, ThreadsRefused):  # their SDK's tool runner then sends the whole conversation by itself
+        told["details"] = {"error_code": error.code, "unsupported": ["thread"]}
     return {
         "type": "error",
-        "error": {"type": kind, "message": error.message},
+        "error": told,
         "request_id": f"req_{error.request_id}" if error.request_id else None,
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gateway.errors import InvalidRequest
+from gateway.errors import InvalidRequest, ThreadsRefused
 from gateway.model import (
     JsonAnswer,
     Message,
@@ -198,6 +198,8 @@ def json_answer(fields: Fields, output: Fields | None) -> JsonAnswer | None:
 
 def refuse_unsupported(fields: Fields) -> None:
     """What only Anthropic's own servers can do. Raises InvalidRequest."""
+    if fields.get("thread") is not None:
+        raise ThreadsRefused("thread: no conversation is kept here; send all of its messages", param="thread")
     if fields.items("mcp_servers"):
         raise InvalidRequest("mcp_servers: the Gemini web connects to no MCP servers", param="mcp_servers")
 

@@ -80,12 +80,16 @@ def choice(fields: Fields, known: Sequence[Tool]) -> ToolChoice:
 
 
 def json_answer(config: Fields) -> JsonAnswer | None:
-    """`responseMimeType` with `responseSchema` (Google's Schema) or `responseJsonSchema`."""
+    """`responseMimeType` with `responseSchema` (Google's Schema) or `responseJsonSchema`. For `text/x.enum` the schema
+    lists the words that the answer may be."""
     kind = (config.text("responseMimeType", "response_mime_type", most=200) or _PLAIN_TYPE).split(";")[0].strip().lower()
     schema = _schema(config)
+    plain = config.get("responseJsonSchema", "response_json_schema") is not None
+    param = config.at("responseJsonSchema" if plain else "responseSchema")
     if kind == JSON_TYPE:
-        plain = config.get("responseJsonSchema", "response_json_schema") is not None
-        return JsonAnswer(schema, param=config.at("responseJsonSchema" if plain else "responseSchema"))
+        return JsonAnswer(schema, param=param)
+    if kind == _ENUM_TYPE and schema is not None:
+        return JsonAnswer({**schema, "type": "string"}, bare=True, param=param)
     if kind not in (_PLAIN_TYPE, _ENUM_TYPE):
         raise bad(config.at("responseMimeType"), f"must be {_PLAIN_TYPE}, {JSON_TYPE} or {_ENUM_TYPE}")
     if schema is not None and kind == _PLAIN_TYPE:

@@ -16,6 +16,9 @@ UNSERVED = (
     "/v1/audio/speech",
     "/v1/audio/transcriptions",
     "/v1/audio/translations",
+    "/v1/files",
+    "/v1/uploads",
+    "/v1/batches",
 )
 MOST_CHOICES = 8
 _FINISH = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import anthropic
@@ -73,6 +74,27 @@ async def test_a_tool_is_called_and_its_result_answered(launch: Launch, stream: 
         messages += [{"role": "assistant", "content": reply.to_dict()["content"]}, {"role": "user", "content": [result]}]
         final = await client.messages.create(**ask, messages=messages)
         assert final.content[0].text == "It is 12 C."  # type: ignore[union-attr]
+
+
+async def test_its_tool_runner_plays_all_rounds(launch: Launch) -> None:
+    """It asks to have the conversation kept (`thread`), is told no, and goes on by sending all of it."""
+    written: dict[str, str] = {}
+
+    @anthropic.beta_async_tool
+    async def write(path: str, text: str) -> str:
+        """Write a file."""
+        written[path] = text
+        return "done"
+
+    async with launch() as live, sdk(live) as client:
+        steps = [{"name": "write", "arguments": {"path": path, "text": path.upper()}} for path in ("a", "b")]
+        ask: Any = [{"role": "user", "content": f"[[sim steps={json.dumps(json.dumps(steps))}]]"}]
+        runner = client.beta.messages.tool_runner(model=FLASH, max_tokens=500, messages=ask, tools=[write])
+        final = await runner.until_done()
+        assert (final.content[0].text, written) == ("All steps are done.", {"a": "A", "b": "B"})  # type: ignore[union-attr]
+        with pytest.raises(anthropic.BadRequestError, match="send all of its messages"):
+            await client.beta.messages.create(model=FLASH, max_tokens=10, messages=SAY, thread={"type": "create"})
+        assert (await client.beta.messages.create(model=FLASH, max_tokens=10, messages=SAY, thread=None)).content
 
 
 async def test_thoughts_come_as_signed_blocks_and_may_be_sent_back(launch: Launch) -> None:
@@ -175,6 +197,13 @@ async def test_a_model_is_found_by_every_name_that_can_be_asked(launch: Launch) 
         assert (await client.models.retrieve("claude-sonnet-4-5")).id == "claude-sonnet-4-5"
         with pytest.raises(anthropic.NotFoundError):
             await client.models.retrieve("gpt-nothing")
+
+
+async def test_uploading_a_file_is_a_501(launch: Launch) -> None:
+    async with launch() as live, sdk(live) as client:
+        with pytest.raises(anthropic.APIStatusError) as raised:
+            await client.beta.files.upload(file=("a.txt", b"x", "text/plain"))
+        assert (raised.value.status_code, raised.value.body["type"]) == (501, "error")  # type: ignore[index]
 
 
 async def test_batches_are_a_501_at_each_of_their_addresses(launch: Launch) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import Overloaded
-from gateway.http.connections import most_connections
+from gateway.http.connections import most_connections, one_user_agent
 from gateway.http.memory import HighWater, mark
 from gateway.testing import Client, Script, make_client
 from tests.http.test_wire_abuse import ASK, post, raw
@@ -152,3 +152,26 @@ def test_the_limit_on_open_files_bounds_the_connections(caplog: pytest.LogCaptur
         assert "limit on open files" in caplog.text
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+async def test_a_second_user_agent_is_no_reason_to_refuse() -> None:
+    agents = (b"Content-Length: %d" % len(ASK), b"User-Agent: one", b"user-agent: two", b"USER-AGENT: three")
+    async with make_client(script=[Script("first"), Script("second")]) as client:
+        host, port = client.url.removeprefix("http://").rsplit(":", 1)
+        reader, writer = await asyncio.open_connection(host, int(port))
+        for said in (b"first", b"second"):
+            writer.write(post(*agents))
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
+            assert said in await reader.readexactly(int(length.split(b":")[1]))
+        writer.close()
+
+
+def test_what_a_user_agent_stands_in_for_never_moves_a_byte() -> None:
+    head = post(b"User-Agent: one", b"X-User-Agent: kept", b"user-agent: two", body=b"\r\nuser-agent: in the body")
+    changed = one_user_agent(head)
+    assert len(changed) == len(head)
+    assert changed == head.replace(b"user-agent: two", b"x-ua-extra: two")
+    once = post(b"User-Agent: one", body=b"\r\nuser-agent: in the body")
+    assert one_user_agent(once) is once

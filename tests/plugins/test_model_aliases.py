@@ -11,8 +11,8 @@ from plugins import model_aliases
 PICTURE = ImageReady(Image(b"\x89PNG\r\n\x1a\n", "image/png", 1024, 1024))
 
 
-@pytest.mark.parametrize("name", ["gpt-image-1", "gpt-image-1-mini", "dall-e-3", "dall-e-2", "openai/none"])
-async def test_a_picture_tool_that_asks_for_openais_models_gets_one_that_draws_and_is_told_which(name: str) -> None:
+@pytest.mark.parametrize("name", ["gpt-image-1", "gpt-image-1-mini", "dall-e-3", "imagen-4.0-generate-001", "openai/none"])
+async def test_a_picture_tool_that_asks_for_a_model_of_others_gets_one_that_draws_and_is_told_which(name: str) -> None:
     plugin = model_aliases.Plugin(model_aliases.Settings())
     async with make_client(plugins=[("model_aliases", plugin)], script=[Script(PICTURE)]) as client:
         body = {"prompt": "a boat", "model": name}

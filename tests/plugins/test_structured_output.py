@@ -169,3 +169,15 @@ async def test_results_reach_the_model_with_the_calls_that_they_answer() -> None
         Message("assistant", (ToolUse("call_7", "get_weather", '{"city": "Paris"}'),)),
         Message("user", (ToolResult("call_7", "", "sunny"),)),
     )
+
+
+@pytest.mark.parametrize("answers", [["blue"], ['```json\n"blue"\n```'], ["It is blue.", '"blue"']])
+async def test_one_of_the_words_of_a_gemini_enum_arrives_bare(answers: list[str]) -> None:
+    """`responseMimeType: text/x.enum`, as google-genai sends it for an Enum."""
+    script = [Script(answer) for answer in answers]
+    config = {"responseMimeType": "text/x.enum", "responseSchema": {"type": "STRING", "enum": ["red", "blue"]}}
+    body = {"contents": [{"parts": [{"text": "The colour of the sky?"}]}], "generationConfig": config}
+    async with make_client(plugins=[("structured_output", Plugin(Settings()))], script=script) as client:
+        async with client.http.post("/gemini/v1/models/gemini-2.5-flash:generateContent", json=body) as response:
+            assert (await response.json())["candidates"][0]["content"]["parts"] == [{"text": "blue"}]
+        assert len(calls_of(client)) == len(answers)

@@ -181,6 +181,8 @@ def test_tokens_are_counted_without_a_limit_for_the_answer() -> None:
         ({"tools": [{"type": "computer_20250124", "name": "computer"}]}, "tools.0.type"),
         ({"tool_choice": {"type": "tool", "name": "nothing"}}, "tool_choice.name"),
         ({"mcp_servers": [{"url": "https://x"}]}, "mcp_servers"),
+        ({"thread": {"type": "create"}}, "thread"),
+        ({"thread": {"type": "continue", "previous_message_id": "msg_1"}, "messages": []}, "thread"),
         ({"output_config": {"format": {"type": "json_schema"}}}, "output_config.format.schema"),
     ],
 )
