@@ -70,7 +70,7 @@ class Server(Section):
         4, gt=0, le=64, description="Largest request body without its media (long runs of base64 letters), in MB."
     )
     max_image_mb: float = Field(32, gt=0, le=512, description="Largest request body with media, in MB.")
-    max_held_mb: float = Field(512, gt=0, description="Large bodies and files (fetched, uploaded) held at once, in MB; else 503.")
+    max_held_mb: float = Field(512, gt=0, description="Large bodies and files held at once, in MB; more is a 503.")
     header_timeout_s: Seconds = Field(15, description="Time for the request line and headers, and for idle connections.")
     body_timeout_s: Seconds = Field(30, description="Time for the whole request body (1 s more for each MB).")
     max_connections: int = Field(10_000, ge=10, description="Open connections; beyond, the longest idle one is closed.")
