@@ -88,7 +88,8 @@ def launch(tmp_path: Path) -> Launch:
                 live = Live(client, simulated, gateway, simulator.proxy_url, ca_file)
                 await live.ready()
                 yield live
-            assert checked.stands_in >= SCHEMAS.keys(), "some formats came after the one who looks at them"
+                served = {dialect.name for dialect in gateway.hooks.dialects().found}
+            assert checked.stands_in >= SCHEMAS.keys() & served, "some formats came after the one who looks at them"
             assert not checked.faults, checked.faults[:5]
 
     return start
