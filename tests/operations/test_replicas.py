@@ -53,11 +53,11 @@ async def ask(http: aiohttp.ClientSession, process: Process, prompt: str) -> int
 async def test_one_of_them_rotates_in_each_interval_and_both_live_on_the_new_value(
     both: Both, http: aiohttp.ClientSession, simulator: Simulator
 ) -> None:
-    interval, site = 6.0, simulator.site
-    site.settings.rotation_grace_s = 4.5  # who has not taken the new value up by then is a guest
+    interval, site = 4.0, simulator.site
+    site.settings.rotation_grace_s = 3.0  # who has not taken the new value up by then is a guest
     site.fault(None, "rotate", Fault("slow", seconds=1.2), times=None)  # time for the other to be tempted
     async with both(rotation_interval_s=interval) as processes:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(45):
             while min(site.log.count("rotate", name) for name in "ab") < 4:
                 assert [await ask(http, process, "hello") for process in processes] == [200, 200]
                 await asyncio.sleep(0.1)
