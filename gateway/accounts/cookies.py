@@ -59,11 +59,13 @@ def _freshness(record: Record) -> tuple[float, float, float]:
 
 class CookieStore:
     """The records of `shelf`, encrypted by `vault`. `get` and `all` look at memory; `save` and `refresh` talk to the
-    shelf, and never fail."""
+    shelf, and never fail. `revision` goes up with each change of what is known, whoever made it and whichever call found
+    it: who follows the store compares revisions, so that no news is lost to somebody else's `save`."""
 
     def __init__(self, shelf: Shelf, vault: Vault) -> None:
         self._shelf = shelf
         self._vault = vault
+        self.revision = 0
         self._records: dict[str, Record] = {}
         self._unsaved: set[str] = set()
         self._outdated: dict[str, set[str]] = {}
@@ -80,16 +82,21 @@ class CookieStore:
         return list(self._records.values())
 
     async def save(self, record: Record) -> Record:
-        """Keep `record`. Returns what holds from now on: another one where somebody else was there with newer cookies."""
-        await self.refresh()
-        known = self._records.get(record.name)
-        record = merged(record, known) if known else record
-        await self._keep(record)
-        return record
+        """Keep `record`: in memory at once, then on the shelf. Returns what holds from now on: another one where somebody
+        else was there with newer cookies."""
+        self._hold(record)
+        self._unsaved.add(record.name)
+        await self._read()
+        await self._write(record.name)
+        return self._records[record.name]
 
-    async def refresh(self) -> bool:
-        """Look what others wrote, and write what could not be written before. Returns whether anything is new."""
-        before = dict(self._records)
+    async def refresh(self) -> None:
+        """Look what others wrote, and write what could not be written before."""
+        if await self._read():
+            for name in list(self._unsaved):
+                await self._write(name)
+
+    async def _read(self) -> bool:
         try:
             version = await self._shelf.version()
             if version != self._version:
@@ -98,9 +105,7 @@ class CookieStore:
         except (OSError, StateAway) as exc:
             self._failed("read", exc)
             return False
-        for name in list(self._unsaved):
-            await self._keep(self._records[name])
-        return self._records != before
+        return True
 
     def _take(self, found: dict[str, bytes]) -> None:
         for key, locked in found.items():
@@ -111,28 +116,34 @@ class CookieStore:
             if record is None or not self._vault.names(record.name, key):
                 log.warning("a stored account cannot be read: was GATEWAY_SECRET, or the key in state.dir, another one?")
                 continue
-            known = self._records.get(record.name)
-            now = merged(record, known) if known else record
-            self._records[record.name] = now
-            if now != record:
+            if self._hold(record) != record:
                 self._unsaved.add(record.name)
             if key != self._vault.name_of(record.name):  # written under the other secret: moves to ours
                 self._unsaved.add(record.name)
                 self._outdated.setdefault(record.name, set()).add(key)
 
-    async def _keep(self, record: Record) -> None:
-        self._records[record.name] = record
-        self._unsaved.add(record.name)
-        key, locked = self._vault.name_of(record.name), self._vault.lock(_encoded(record))
+    def _hold(self, record: Record) -> Record:
+        """Put `record` together with what is known; returns what comes of it."""
+        known = self._records.get(record.name)
+        now = merged(record, known) if known else record
+        if now != known:
+            self._records[record.name] = now
+            self.revision += 1
+        return now
+
+    async def _write(self, name: str) -> None:
+        record = self._records[name]
+        key, locked = self._vault.name_of(name), self._vault.lock(_encoded(record))
         try:
             await self._shelf.write(key, locked)
-            for outdated in self._outdated.pop(record.name, set()):
+            for outdated in self._outdated.pop(name, set()):
                 await self._shelf.delete(outdated)
         except (OSError, StateAway) as exc:
             self._failed("write", exc)
             return
         self._seen[key] = locked
-        self._unsaved.discard(record.name)
+        if self._records[name] == record:
+            self._unsaved.discard(name)
         if self._failing:
             self._failing = False
             log.warning("the cookie store can be written again")

@@ -52,6 +52,7 @@ class Keeper:
         self._store = store
         self._state = state
         self._notices = Notices(pool, state)
+        self._followed = -1
         self._replica = uuid.uuid4().hex
         self._busy: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._serving = False
@@ -62,8 +63,7 @@ class Keeper:
 
     async def open(self) -> None:
         """Read the store and bring the accounts into the pool. Connects to nothing yet."""
-        await self._store.refresh()
-        await self._reconcile()
+        await self._follow()
         await self._notices.hear()
 
     def start(self, *, ticking: bool = True) -> None:
@@ -95,8 +95,7 @@ class Keeper:
     async def tick(self) -> None:
         """Do what is due."""
         await self._note_learned()
-        if await self._store.refresh():
-            await self._reconcile()
+        await self._follow()
         await self._notices.hear()
         now = self._pool.clock()
         for account in list(self._pool.accounts):
@@ -132,8 +131,15 @@ class Keeper:
         """What is stored of an account."""
         return self._store.get(name)
 
+    async def _follow(self) -> None:
+        """Let the pool hold what others wrote into the store, whoever of us came across it."""
+        await self._store.refresh()
+        if self._followed != self._store.revision:
+            await self._reconcile()
+
     async def _reconcile(self) -> None:
         """Let the pool hold what gateway.toml and the store say."""
+        self._followed = self._store.revision
         records = {record.name: record for record in self._store.all()}
         for record in roster.taken_over(self._configured, records, self._pool.clock()):
             records[record.name] = await self._store.save(record)
@@ -300,8 +306,7 @@ class Keeper:
             if self._pool.clock() < rotation.due_at(account.history, account.name, 2 * self._settings.rotation_interval_s):
                 return None
         try:
-            if await self._store.refresh():
-                await self._reconcile()
+            await self._follow()
             return await self._rotate(account) if wanted() else None
         finally:
             with suppress(StateAway):

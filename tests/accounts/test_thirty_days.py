@@ -8,7 +8,7 @@ import logging
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -313,3 +313,53 @@ async def test_values_that_the_site_sets_in_passing_are_kept_too(tmp_path: Path)
         await here.kill()
         await here.boot()
         assert here.pool.accounts[0].upstream.cookies == Cookies(account.psid, account.issued[-1])
+
+
+async def test_news_of_another_replica_holds_whichever_call_came_across_it() -> None:
+    shelf = Kept()
+    async with world(shelf, "a", "b") as here:
+        other = CookieStore(shelf, Vault(KEY))
+        await other.refresh()
+        known = other.get("b")
+        assert known is not None
+        rotated, cookies = here.google.rotate(known.cookies)
+        await other.save(replace(known, cookies=cookies, history=rotation.after(known.history, rotated, here.now)))
+        await here.store.save(here.store.get("a"))  # type: ignore[arg-type]
+        await here.step(1)
+        account = here.pool.find("b")
+        assert account is not None
+        assert account.upstream.cookies == cookies and account.history.result == Rotation.RENEWED
+
+
+async def test_news_that_come_while_a_rotation_is_written_down_do_not_let_it_be_done_twice() -> None:
+    class Gated(Kept):
+        """Does not answer when the rotation of a is to be written down, until told to."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.asked: list[float] = []
+            self.waits = False
+            self.go = asyncio.Event()
+
+        async def version(self) -> str:
+            if self.asked and not self.waits:
+                self.waits = True
+                await self.go.wait()
+            return await super().version()
+
+    shelf = Gated()
+    async with world(shelf, "a", "b") as here:
+        shelf.asked = here.google.accounts["a"].asked
+        here.google.accounts["a"].mood = Rotation.FAILED
+        here.now += 11 * MINUTE
+        await here.keeper.tick()
+        while not shelf.waits:
+            await asyncio.sleep(0)
+        other = CookieStore(shelf, Vault(KEY))
+        await other.refresh()
+        await other.save(replace(other.get("b"), language="de", edited=here.now))  # type: ignore[type-var]
+        await here.keeper.tick()
+        shelf.go.set()
+        await here.keeper.settled()
+        await here.step(1)
+        assert len(shelf.asked) == 1
