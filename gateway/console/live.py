@@ -11,12 +11,13 @@ import orjson
 from aiohttp import web
 
 from gateway.console.journal import Journal
-from gateway.errors import InvalidRequest, Overloaded
+from gateway.errors import GatewayError, InvalidRequest, Overloaded
 
 TICK_S = 1.0
-# A stream ends after so long and the page opens the next: whoever lost the right to look is out, and a reload of the
-# settings is not held up by an open page.
-LONGEST_S = 60.0
+# A stream ends after so many ticks and the page opens the next: a reload of the settings is not held up by an open page.
+_LONGEST_TICKS = 60
+# Who lost the right to look sees nothing more after so many.
+_AUTHORISE_TICKS = 5
 _MOST_STREAMS = 50
 _AGAIN_MS = 300
 _CLIENT_LEFT = 499
@@ -82,12 +83,21 @@ class Live:
         await response.prepare(request)
         await response.write(self._opening)
         loop = asyncio.get_running_loop()
-        begun, sent, after = loop.time(), dict.fromkeys(names, b""), 0
-        while loop.time() - begun < LONGEST_S and not self._over():
+        sent, after = dict.fromkeys(names, b""), 0
+        for tick in range(1, _LONGEST_TICKS):
+            if self._over() or (tick % _AUTHORISE_TICKS == 0 and not await self._may_go_on(request)):
+                break
             news, after = self._news(sent, after, int(loop.time() / TICK_S))
             await response.write(news or b": \n\n")
             await asyncio.sleep(TICK_S)
         return response
+
+    async def _may_go_on(self, request: web.Request) -> bool:
+        try:
+            await self._authorise(request)
+        except GatewayError:
+            return False
+        return True
 
     def _news(self, sent: dict[str, bytes], after: int, tick: int) -> tuple[bytes, int]:
         pieces = []

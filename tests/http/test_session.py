@@ -3,6 +3,7 @@ cookie; strangers and other sites get nowhere."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -77,6 +78,16 @@ async def test_the_link_of_the_console_opens_once(client: Client) -> None:
     await sign_in(client, token=token)
     assert await status(client, "POST", "/api/session", {}, {"token": token}) == 401
     assert client.gateway.page == f"{client.url}/"
+
+
+async def test_what_an_open_page_follows_ends_soon_after_the_session_was_ended_elsewhere(client: Client) -> None:
+    signed = await sign_in(client)
+    async with client.http.get("/api/events?topics=accounts", headers={"Cookie": signed.cookie}) as events:
+        assert await events.content.readline()
+        async with client.http.delete("/api/session", headers=signed.both) as response:
+            assert response.status == 200
+        async with asyncio.timeout(10):
+            await events.read()
 
 
 async def test_one_link_opens_the_page_of_whichever_process_it_reaches_and_only_once() -> None:
