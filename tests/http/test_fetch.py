@@ -218,6 +218,38 @@ async def test_fetched_files_count_as_held_until_their_request_is_over() -> None
             assert (status, body["error"]["code"], retry_after) == (503, "overloaded", "5")
 
 
+# --- public servers that lead inside ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_public_server_that_leads_inside_is_not_followed(status: int) -> None:
+    """127.0.0.2 stands for the public internet here: it may be connected to, and says where to go on."""
+    async with canary(picture) as (inside, asked):
+        public, led = await _leading_to(f"http://{inside}/x.png", status)
+        async with public:
+            address = "http://{}:{}/".format(*public.sockets[0].getsockname())
+            fetcher = Fetcher(
+                Server(fetch_private=True, fetch_timeout_s=5), reachable=lambda address: address == "127.0.0.2"
+            )
+            with Held(1).share() as share, pytest.raises(InvalidRequest, match="public internet") as raised:
+                await fetcher.fetch(address, "image", fetcher.basket(share))
+            await fetcher.close()
+    assert (raised.value.param, len(led), asked) == ("image", 1, [])
+
+
+async def _leading_to(url: str, status: int) -> tuple[asyncio.Server, list[bytes]]:
+    """A server at 127.0.0.2 that leads to `url`, and the requests that it got."""
+    led: list[bytes] = []
+
+    async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        led.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(f"HTTP/1.1 {status} Over there\r\nLocation: {url}\r\nContent-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+    return await asyncio.start_server(lead, "127.0.0.2", 0), led
+
+
 # --- names that change their address ------------------------------------------------------------------------------
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import struct
+import sys
 import zlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -119,11 +122,26 @@ async def sent(client: Client, data: bytes) -> dict[str, int]:
     return statuses
 
 
+def memory_mb(name: str) -> float:
+    """What Linux says of this process: VmRSS (now) or VmHWM (the most since `forget_peak`)."""
+    return int(re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024  # type: ignore[index]
+
+
+def forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 @pytest.mark.parametrize("name", BAD)
-async def test_what_is_no_sound_picture_is_refused(client: Client, name: str) -> None:
+async def test_what_is_no_sound_picture_is_refused_and_takes_no_memory(client: Client, name: str) -> None:
+    assert set((await sent(client, BAD["truncated"])).values()) == {400}  # what is loaded at first use is here now
+    if linux := sys.platform == "linux":
+        forget_peak()
+        before = memory_mb("VmRSS")
     statuses = await sent(client, BAD[name])
     assert set(statuses.values()) == {400}
     assert not client.upstream.asked
+    if linux:
+        assert memory_mb("VmHWM") - before < 24
 
 
 async def test_a_document_that_says_so_is_no_mistake_in_a_chat(client: Client) -> None:
