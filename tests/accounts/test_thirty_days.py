@@ -65,6 +65,7 @@ class World:
     shelf: Shelf
     now: float = BEGUN
     boots: int = 0
+    leases: MemoryStore | None = None
     configured: list[AccountSettings] = field(default_factory=list)
     google: Google = field(init=False)
     process: Process = field(init=False)
@@ -92,7 +93,7 @@ class World:
         settings = PoolSettings()
         self.store = CookieStore(self.shelf, Vault(KEY))
         self.pool = Pool(self.process, Catalogue(), settings, clock=clock)
-        self.keeper = Keeper(self.pool, self.configured, settings, self.store, MemoryStore(clock))
+        self.keeper = Keeper(self.pool, self.configured, settings, self.store, self.leases or MemoryStore(clock))
         await self.keeper.open()
         self.keeper.start(ticking=False)
         await self.keeper.settled()
@@ -363,3 +364,30 @@ async def test_news_that_come_while_a_rotation_is_written_down_do_not_let_it_be_
         await here.keeper.settled()
         await here.step(1)
         assert len(shelf.asked) == 1
+
+
+async def test_who_gets_the_lease_after_another_replica_rotated_does_not_rotate_again() -> None:
+    class Late(MemoryStore):
+        """Grants the lease for a rotation when it is told to."""
+
+        go = asyncio.Event()
+
+        async def lease(self, key: str, owner: str, seconds: float) -> bool:
+            if key.startswith("rotate:"):
+                await self.go.wait()
+            return await super().lease(key, owner, seconds)
+
+    shelf = Kept()
+    async with world(shelf, "a") as first:
+        late = World(shelf, configured=first.configured, leases=Late())
+        late.google = first.google
+        await late.boot()
+        first.now += 11 * MINUTE
+        late.now = first.now
+        await late.keeper.tick()
+        await first.step(0)
+        Late.go.set()
+        await late.keeper.settled()
+        assert len(first.google.accounts["a"].rotations) == 1
+        assert late.works("a") and late.pool.accounts[0].upstream.cookies == first.pool.accounts[0].upstream.cookies
+        await late.keeper.close()
