@@ -35,7 +35,7 @@ from gateway.model import (
     ToolCall,
     Usage,
 )
-from gateway.wire import gemini_tools, media, pictures, sse
+from gateway.wire import gemini_files, gemini_tools, media, pictures, sse
 from gateway.wire.dialect import ModelCard, Request, Route, anyone
 from gateway.wire.fields import Fields, bad, model_name, stop_words
 
@@ -96,11 +96,12 @@ def _routes() -> tuple[Route, ...]:
             Route("POST", prefix + "/models/{model:[^:]*}:{action:[^:]*}", "generate", prefix),
             Route("GET", prefix + "/models", "models", claims=claims),
             Route("GET", prefix + "/models/{model}", "model", claims=claims),
+            *gemini_files.routes(prefix, claims),
         ]
     return tuple(routes)
 
 
-class Gemini:
+class Gemini(gemini_files.GeminiFiles):
     """The dialect of Google's Gemini API."""
 
     name = "gemini"
