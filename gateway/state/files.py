@@ -15,16 +15,22 @@ from pathlib import Path
 
 from gateway.wire.filing import KEPT_S, Arrival, FileRecord
 
+_SWEEP_S = 60.0
 _ID = re.compile(r"[a-z0-9]{12,40}")
 
 
 class FileStore:
-    """The files in `folder` (made when first needed), at most `most_bytes` in all. `clock` gives seconds since 1970."""
+    """The files in `folder` (made when first needed), at most `most_files` and `most_bytes` in all. `clock` gives seconds
+    since 1970."""
 
-    def __init__(self, folder: Path, most_bytes: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, folder: Path, most_bytes: int, clock: Callable[[], float] = time.time, *, most_files: int = 5000
+    ) -> None:
         self._folder = folder
         self._most_bytes = most_bytes
+        self._most_files = most_files
         self._clock = clock
+        self._sweep_at = 0.0
 
     def put(self, owner: str, file: Arrival) -> FileRecord:
         """A file that is here whole already. Raises OSError when the folder is full."""
@@ -41,9 +47,13 @@ class FileStore:
     def begin(
         self, owner: str, title: str, mime: str, *, purpose: str = "", kept_s: float = KEPT_S
     ) -> FileRecord:
-        """A new file with nothing in it. Its id is a secret: who knows it may upload."""
+        """A new file with nothing in it. Its id is a secret: who knows it may upload. Raises OSError when there are too
+        many."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.sweep()
+        if self._clock() >= self._sweep_at:  # it reads them all: not for every one that comes
+            self.sweep()
+        if sum(1 for _ in self._folder.glob("*.data")) >= self._most_files:
+            raise OSError("the folder of uploads holds too many files")
         record = FileRecord(
             secrets.token_hex(16), owner, title, mime, 0, self._clock(), purpose=purpose, kept_s=kept_s
         )
@@ -115,6 +125,7 @@ class FileStore:
 
     def sweep(self) -> None:
         """Forget what has expired."""
+        self._sweep_at = self._clock() + _SWEEP_S
         for record in self._records():
             if record.expires <= self._clock():
                 self._forget(record.id)

@@ -118,3 +118,16 @@ def test_an_upload_is_finished_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
         done = list(threads.map(store.finish, [begun.id] * 16))
     assert len([file for file in done if file is not None]) == 1 == len(store.all("me"))
+
+
+def test_there_is_a_bound_on_their_number_and_room_again_when_some_have_expired(tmp_path: Path) -> None:
+    clock = Clock()
+    store = FileStore(tmp_path, 1000, clock, most_files=3)
+    store.begin("me", "", "")
+    for name in "ab":
+        store.put("me", Arrival(name, "text/plain", b"x"))
+    with pytest.raises(OSError, match="too many"):
+        store.put("you", Arrival("c", "text/plain", b"x"))
+    clock.now += UPLOAD_S + 1
+    store.put("you", Arrival("c", "text/plain", b"x"))
+    assert [file.title for file in store.all("you")] == ["c"]
