@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from gateway.errors import InvalidRequest, NotDownloadable, NotFound
-from gateway.model import Call, StoredFile
+from gateway.model import Call, Link, StoredFile
 from gateway.wire.anthropic import Anthropic
 from gateway.wire.dialect import Dialect, Upload
 from gateway.wire.filing import KEPT_S, FileRecord
@@ -174,6 +174,18 @@ def test_a_question_that_names_no_file_is_told_where(form: str, id: Any) -> None
     with pytest.raises(InvalidRequest) as raised:
         read(form, id)
     assert raised.value.param == question(form, id)[2]
+
+
+def test_each_file_of_a_question_has_a_number_of_its_own() -> None:
+    parts = [{"fileData": {"fileUri": f"{ADDRESS}/{ID}"}}, {"fileData": {"fileUri": f"files/{ID}"}}]
+    link = {"fileData": {"fileUri": "https://example.com/a.png"}}
+    where = {"model": "gemini-2.5-flash", "action": "generateContent"}
+    call = asked(Gemini(), {"contents": [{"parts": [*parts, link]}]}, 1, where)
+    numbers = [part.number for part in call.messages[0].parts if isinstance(part, StoredFile | Link)]
+    assert numbers == [1, 2, 3]
+    chat = [{"type": "file", "file": {"file_id": f"file-{ID}"}}] * 2
+    call = asked(OpenAIChat(), MODEL | {"messages": [user(*chat)]})
+    assert [part.number for part in call.messages[0].parts if isinstance(part, StoredFile)] == [1, 2]
 
 
 # --- arrivals -----------------------------------------------------------------------------------------------------
