@@ -30,8 +30,8 @@ ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / ".venv" / "sdk-suites"
 PYTHON = FOLDER / "env" / "bin" / "python"
 TESTS = Path("tests/api_resources")
-NEEDS = ("pytest", "pytest-asyncio", "pytest-timeout", "rich", "respx", "dirty-equals", "inline-snapshot")
-MORE = ("time-machine", "nest-asyncio", "http-snapshot[httpx]")
+NEEDS = ("pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "rich", "respx", "dirty-equals", "inline-snapshot")
+MORE = ("standardwebhooks", "time-machine", "nest-asyncio", "http-snapshot[httpx]")
 # The models and keys that the suites name.
 ALIASES = {"*image*": "gemini-2.5-flash-image", "dall-e-*": "gemini-2.5-flash-image"}
 ALIASES |= dict.fromkeys(("gpt-*", "string", "model", "model_id", "ft:*"), "gemini-2.5-flash")
@@ -81,7 +81,7 @@ async def run(suite: Suite, source: Path, url: str) -> int:
     nothing out counts as one: it is to be removed."""
     report = FOLDER / f"{suite.name}.xml"
     process = await asyncio.create_subprocess_exec(
-        *(PYTHON, "-m", "pytest", "-q", "--tb=short", "-rf", "-o", "addopts=", "-p", "no:cacheprovider", "-p", "leaving"),
+        *(PYTHON, "-m", "pytest", "-n0", "-q", "--tb=short", "-rf", "-p", "no:cacheprovider", "-p", "leaving"),
         *("--show-capture=no", "--timeout=60", f"--junitxml={report}", TESTS, *_narrowed()),
         cwd=source,
         env={
@@ -108,7 +108,8 @@ def _narrowed() -> list[str]:
 
 def _told(suite: Suite, tests: int, failed: int, skipped: Counter[str], idle: list[Left]) -> Iterator[str]:
     left = skipped.total()
-    yield f"{suite.name} {version(suite.name)}: {tests} tests, {tests - left - failed} passed, {failed} failed, {left} left out:"
+    numbers = f"{tests} tests, {tests - left - failed} passed, {failed} failed, {left} left out:"
+    yield f"{suite.name} {version(suite.name)}: {numbers}"
     for why, count in skipped.most_common():
         yield f"{count:7} {why}"
     for part in idle:
