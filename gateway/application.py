@@ -20,7 +20,8 @@ from gateway.http.accounts import AccountsApi
 from gateway.http.admin import Admin
 from gateway.http.boundary import Boundary, expect_later, is_loopback
 from gateway.http.detached import Errands
-from gateway.http.gemini_files import GeminiFiles
+from gateway.http.files import Files
+from gateway.http.gemini_uploads import GeminiUploads
 from gateway.http.handlers import Choice, Handlers, head_of
 from gateway.http.incoming import Incoming
 from gateway.http.openapi import document as describe_accounts
@@ -31,6 +32,7 @@ from gateway.plugin_loader import LoadedPlugin
 from gateway.state.files import FileStore
 from gateway.state.store import StateStore
 from gateway.wire.dialect import Dialect, anyone
+from gateway.wire.gemini import Gemini
 from gateway.wire.openai_chat import OpenAIChat
 
 
@@ -72,12 +74,13 @@ def application(parts: Parts) -> tuple[web.Application, Boundary]:
     """The application, and its outermost layer."""
     server = parts.settings.server
     boundary = Boundary(server, _dialect_by_path(parts))
-    handlers = _handlers(parts, boundary)
+    files = Files(parts.files, server)
+    handlers = _handlers(parts, boundary, files)
     admin = _admin(parts, handlers, boundary)
     accounts = AccountsApi(
         parts.backend.pool, parts.backend.keeper, parts.backend.enrolment, server, authorise=admin.authorise
     )
-    plain = [*_plain(parts, admin, boundary), *_files(parts, handlers)]
+    plain = [*_plain(parts, admin, boundary), *_uploads(parts, handlers, files)]
     pages = Pages(
         lambda: openapi.document(parts.dialects, _described(plain), describe_accounts()), renderer=installed_renderer()
     )
@@ -103,7 +106,7 @@ def _dialect_by_path(parts: Parts) -> Callable[[str], Dialect]:
     return dialect_of
 
 
-def _handlers(parts: Parts, boundary: Boundary) -> Handlers:
+def _handlers(parts: Parts, boundary: Boundary, files: Files) -> Handlers:
     server = parts.settings.server
     return Handlers(
         parts.hooks,
@@ -112,6 +115,7 @@ def _handlers(parts: Parts, boundary: Boundary) -> Handlers:
         server,
         Records(parts.store, parts.settings.state.keep_responses_days),
         errands=parts.errands,
+        files=files,
         stored=StoredFiles(parts.files, round(server.max_held_mb * 1e6)),
         incoming=parts.incoming,
         cards=parts.backend.pool.cards,
@@ -144,9 +148,9 @@ def _plain(parts: Parts, admin: Admin, boundary: Boundary) -> list[web.RouteDef]
     return [*admin.routes(), *session.routes(), *console, *parts.routes]
 
 
-def _files(parts: Parts, handlers: Handlers) -> Sequence[web.RouteDef]:
-    gemini = next((dialect for dialect in parts.dialects if dialect.name == "gemini"), None)
-    return GeminiFiles(parts.files, handlers, gemini, parts.settings.server).routes() if gemini is not None else []
+def _uploads(parts: Parts, handlers: Handlers, files: Files) -> Sequence[web.RouteDef]:
+    gemini = next((dialect for dialect in parts.dialects if isinstance(dialect, Gemini)), None)
+    return GeminiUploads(files, handlers, gemini).routes() if gemini else []
 
 
 def _described(routes: Sequence[web.RouteDef]) -> list[openapi.Plain]:

@@ -1,9 +1,10 @@
-"""Time that never jumps."""
+"""Time that never jumps, and how times are written."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 
 def steady() -> Callable[[], float]:
@@ -16,3 +17,8 @@ def steady() -> Callable[[], float]:
 
 def _since_boot() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def rfc3339(seconds: float) -> str:
+    """A time in seconds since 1970 as text: 2026-11-24T22:46:32.000000Z."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

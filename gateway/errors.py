@@ -3,7 +3,8 @@ may do better (`elsewhere`):
 
     GatewayError
     +- InvalidRequest 400            the caller's; `param` names the field
-    |  +- ContextTooLong 400, PreviousNotFound 400, CookiesRefused 400, ThreadsRefused 400
+    |  +- ContextTooLong 400, PreviousNotFound 400, CookiesRefused 400, ThreadsRefused 400,
+    |     NotDownloadable 400
     +- Unauthenticated 401, Forbidden 403, NotFound 404, UnknownModel 404, MethodNotAllowed 405, RequestTimeout 408,
     |  BodyTooLarge 413, UnsupportedMedia 415, Misdirected 421, RateLimited 429, HeadersTooLarge 431
     +- ContentRefused 400            the model refused
@@ -85,6 +86,12 @@ class ThreadsRefused(InvalidRequest):
     """The conversation was to be kept here, and only its end to be sent: it must be sent whole."""
 
     code = "thread_unsupported_request"
+
+
+class NotDownloadable(InvalidRequest):
+    """A file that the caller's API gives back to nobody."""
+
+    code = "file_not_downloadable"
 
 
 class Unauthenticated(GatewayError):

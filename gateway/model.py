@@ -85,11 +85,13 @@ class Link:
 @dataclass(frozen=True, slots=True)
 class StoredFile:
     """A file that the caller uploaded before: it becomes a Blob before an upstream sees the call. `number` goes into its
-    name, `param` is the field that it came in."""
+    name, `param`, `mask` and `picture` are as in Link."""
 
     id: str
     number: int
     param: str
+    mask: bool = False
+    picture: bool = False
 
 
 @dataclass(frozen=True, slots=True)

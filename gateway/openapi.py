@@ -15,11 +15,13 @@ from gateway.model import Call, Finished, FinishReason, Reply, RequestHead, Text
 from gateway.openapi_requests import REQUESTS, Asked
 from gateway.version import __version__
 from gateway.wire.dialect import Dialect, ModelCard, Request, Route
+from gateway.wire.filing import FileRecord, Filing
 
 Plain = tuple[str, str, Callable[..., Any]]
 _CARD = ModelCard("gemini-2.5-flash", "Gemini 2.5 Flash", 1_000_000)
 _REPLY = Reply(text="Hello! How can I help?", reason=FinishReason.STOP, usage=Usage(3, 7, 0))
 _CREATED = 1_790_000_000
+_FILE = FileRecord("0123456789ab", "me", "notes.txt", "text/plain", 16, _CREATED, finished=True)
 _TAGS = {"gemini": "Gemini", "anthropic": "Anthropic", "simple": "Simple"}
 _ORDER = ("OpenAI", "Gemini", "Anthropic", "Simple", "Gateway", "Accounts", "Admin")
 _ERRORS: tuple[GatewayError, ...] = (
@@ -101,15 +103,16 @@ def _operation(dialect: Dialect, route: Route, path: str, asked: Asked | None) -
     operation: dict[str, Any] = {
         "tags": [_TAGS.get(dialect.name, "OpenAI")],
         "operationId": _id(route.method, path),
-        "summary": asked.summary if asked else _summary(route),
+        "summary": asked.summary if asked and route.method != "GET" else _summary(route),
         "responses": {"200": _answer(dialect, route, path, asked), **_errors(dialect)},
     }
     if parameters := _parameters(path):
         operation["parameters"] = parameters
-    if asked is not None:
+    if asked is not None and route.method in ("POST", "PUT", "PATCH"):
+        kind = "multipart/form-data" if asked.form else "application/json"
         operation["requestBody"] = {
             "required": True,
-            "content": {"application/json": {"schema": asked.schema, "examples": _examples(asked)}},
+            "content": {kind: {"schema": asked.schema, "examples": _examples(asked)}},
         }
     if route.operation == "unsupported":
         words = "The Gemini web offers nothing that could serve this"
@@ -127,6 +130,7 @@ def _summary(route: Route) -> str:
         "model": "One model",
         "count": "Count the tokens of a request",
         "record": f"A stored reply: {route.action or 'get'}",
+        "file": f"Files that were uploaded: {route.action}",
         "unsupported": "Not served",
     }.get(route.operation, route.action or route.path)
 
@@ -145,6 +149,8 @@ def _answer(dialect: Dialect, route: Route, path: str, asked: Asked | None) -> d
             return _json_answer(dialect.encode_models([_CARD], {}))
         case "model":
             return _json_answer(dialect.encode_model(_CARD))
+        case "file" if isinstance(dialect, Filing):
+            return _file_answer(dialect, route.action)
         case "generate" if asked is not None and (call := _call(dialect, route, path, asked)) is not None:
             answer = _json_answer(dialect.encode_whole(_REPLY, call))
             if asked.streams:
@@ -152,6 +158,20 @@ def _answer(dialect: Dialect, route: Route, path: str, asked: Asked | None) -> d
             return answer
         case _:
             return {"description": "What was asked for", "content": {"application/json": {"schema": {}}}}
+
+
+def _file_answer(dialect: Filing, action: str) -> dict[str, Any]:
+    address = "http://127.0.0.1:8100/v1/files"
+    match action:
+        case "content":
+            binary = {"schema": {"type": "string", "format": "binary"}}
+            return {"description": "The file", "content": {"application/octet-stream": binary}}
+        case "list":
+            return _json_answer(dialect.encode_files([_FILE], {}, address))
+        case "delete":
+            return _json_answer(dialect.encode_deleted(_FILE.id))
+        case _:
+            return _json_answer(dialect.encode_file(_FILE, address))
 
 
 def _json_answer(body: bytes) -> dict[str, Any]:

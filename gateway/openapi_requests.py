@@ -19,12 +19,14 @@ _HELLO = "Say hello."
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The body of one address. `streams` says that it can answer in server-sent events too."""
+    """The body of one address. `streams` says that it can answer in server-sent events too, `form` that the body is
+    multipart/form-data."""
 
     summary: str
     schema: Mapping[str, Any]
     examples: Mapping[str, Mapping[str, Any]]
     streams: bool = False
+    form: bool = False
 
 
 def _object(required: tuple[str, ...] = (), /, **properties: Any) -> dict[str, Any]:
@@ -121,6 +123,12 @@ _EDIT = {
     },
 }
 _EDIT_EXAMPLE = {"prompt": "Make it night", "images": [{"image_url": _PIXEL}]}
+_FILE: dict[str, Any] = {"type": "string", "format": "binary", "minLength": 1}
+_UPLOAD = _object(
+    ("file", "purpose"),
+    file=_FILE,
+    purpose={"type": "string", "enum": ["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]},
+)
 _PREDICT = _object(("instances",), instances=_LIST, parameters=_OBJECT)
 _LIMITS = _object(per_minute=_COUNT, per_hour=_COUNT, per_day=_COUNT)
 _NAMES = {"type": ["array", "null"], "items": _TEXT, "description": "null for all."}
@@ -178,6 +186,15 @@ REQUESTS: dict[tuple[str, str], Asked] = {
     ),
     ("openai_images", "/v1/images/variations"): Asked("Vary a picture (OpenAI)", _EDIT, {"vary": _EDIT_EXAMPLE}),
     ("openai_images", "/v1/generate-images"): Asked("Make pictures (simple)", _PICTURE, {"fox": {"prompt": "A red fox"}}),
+    ("openai", "/v1/files"): Asked(
+        "Upload a file (OpenAI; with `anthropic-version` Anthropic's, without `purpose`)",
+        _UPLOAD,
+        {"notes": {"file": "The moon is far.", "purpose": "user_data"}},
+        form=True,
+    ),
+    ("anthropic", "/v1/files"): Asked(
+        "Upload a file (Anthropic)", _object(("file",), file=_FILE), {"notes": {"file": "The moon is far."}}, form=True
+    ),
     ("", "POST /api/session"): Asked(
         "Sign in on the admin page, with the admin key or the console's one-time token",
         _object(key=_TEXT, token=_TEXT),

@@ -19,6 +19,7 @@ from gateway.errors import GatewayError, Internal, NotSupported, Unauthenticated
 from gateway.hooks import Hooks
 from gateway.http.boundary import REQUEST_ID, Boundary, read_json
 from gateway.http.detached import Detached, Errands
+from gateway.http.files import Files
 from gateway.http.held import Held, Share
 from gateway.http.incoming import Incoming
 from gateway.http.multipart import read_form
@@ -40,6 +41,7 @@ from gateway.threads import in_thread
 from gateway.wire import pictures
 from gateway.wire.dialect import Counting, Detaching, Dialect, Listing, ModelCard, Recording, Request, Route
 from gateway.wire.fields import MODEL_NAME
+from gateway.wire.filing import Filing
 
 log = logging.getLogger(__name__)
 Choice = tuple[Dialect, Route]
@@ -95,6 +97,7 @@ class Handlers:
         records: Records,
         *,
         errands: Errands,
+        files: Files,
         stored: StoredFiles,
         incoming: Incoming,
         cards: Callable[[], Sequence[ModelCard]],
@@ -110,6 +113,7 @@ class Handlers:
         self._incoming = incoming
         self._cards = cards
         self._anonymous = anonymous
+        self._files = files
         self._stored = stored
         self._held = Held(round(server.max_held_mb * 1e6))
         self._common = {"x-gateway-simulated": "true"} if simulated else {}
@@ -122,6 +126,7 @@ class Handlers:
             "models": self._models,
             "model": self._model,
             "record": self._record,
+            "file": self._file,
         }
 
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -301,7 +306,7 @@ class Handlers:
             headers["x-gateway-warnings"] = _header_safe("; ".join(call.warnings)[:1000])
         return headers
 
-    # --- tokens and records ---------------------------------------------------------------------------------------
+    # --- tokens, records and files --------------------------------------------------------------------------------
 
     async def _count(
         self, request: web.Request, dialect: Dialect, route: Route, head: RequestHead
@@ -327,6 +332,18 @@ class Handlers:
         change = await read_json(request, self._server) if route.action == "update" else None
         body = await self._records.answer(dialect, route, principal, id, head.query, change)
         return web.Response(body=body, content_type="application/json")
+
+    async def _file(
+        self, request: web.Request, dialect: Dialect, route: Route, head: RequestHead
+    ) -> web.StreamResponse:
+        assert isinstance(dialect, Filing)
+        principal = await self.authenticate(head)
+        with self._held.share() as share:
+            share.take(self._large(request) if route.action == "upload" else 0)
+            try:
+                return await self._files.answer(request, dialect, route.action, owner=principal.name, share=share)
+            except ConnectionError:
+                return web.Response(status=_CLIENT_LEFT)
 
     # --- models ---------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
 """multipart/form-data as the object that its JSON would be: fields as strings, files as Upload, repeated names as lists.
-File names of the caller are not even read."""
+File names and types of the caller are claims, and go no further than into Upload."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def _parts(request: web.Request, most: int) -> dict[str, Any]:
         name = part.name.removesuffix("[]")
         if len(name) > 64 or not name.isascii():
             raise InvalidRequest("The request's form has an unknown field")
-        value = Upload(data) if part.filename is not None else _text(data, name)
+        value = _upload(part, data) if part.filename is not None else _text(data, name)
         form[name] = value if name not in form else [*_listed(form[name]), value]
     raise AssertionError  # the loop ends in itself
 
@@ -76,6 +76,10 @@ async def _content(part: BodyPartReader, left: int, most: int) -> bytes:
     if part.headers.get("Content-Length", str(len(data))) != str(len(data)):
         raise InvalidRequest("The request's form has a part of another length than it says")
     return data
+
+
+def _upload(part: BodyPartReader, data: bytes) -> Upload:
+    return Upload(data, part.filename or "", part.headers.get("Content-Type", ""))
 
 
 def _text(data: bytes, name: str) -> str:

@@ -11,7 +11,7 @@ from gateway.http.held import Share
 from gateway.http.incoming import MOST_FILES
 from gateway.model import Blob, Call, Link, Message, Part, StoredFile
 from gateway.state.files import FileStore
-from gateway.wire import media
+from gateway.wire import filing, media
 from gateway.wire.fields import bad
 
 
@@ -43,7 +43,7 @@ class StoredFiles:
                 continue
             found = await asyncio.to_thread(self._store.read, file.id, owner)
             if found is None:
-                raise bad(file.param, "names a file that is not here (any more): files are kept for 48 hours")
+                raise bad(file.param, filing.MISSING)
             record, data = found
             left -= len(data)
             if left < 0:
@@ -59,7 +59,5 @@ def _filled(message: Message, read: Mapping[str, tuple[str, bytes]]) -> Message:
 
 
 def _blob(file: StoredFile, claimed: str, data: bytes) -> Blob:
-    mime = media.sniff(data) or claimed
-    if mime not in media.EXTENSIONS:
-        raise bad(file.param, "has a media type that Gemini does not take")
-    return Blob(data, mime, f"file-{file.number}.{media.EXTENSIONS[mime]}", file.param)
+    found = media.file(data, claimed, file.number, file.param, mask=file.mask)
+    return media.only_picture(found) if file.picture else found

@@ -18,10 +18,12 @@ from gateway.wire.dialect import Dialect
 LARGE = 262_144
 
 
-async def send_large(request: web.Request, body: bytes, headers: dict[str, str]) -> web.StreamResponse:
-    """`body` (JSON) as a whole reply, in steps between which the loop serves others. Raises ConnectionError."""
+async def send_large(
+    request: web.Request, body: bytes, headers: dict[str, str], *, content_type: str = "application/json"
+) -> web.StreamResponse:
+    """`body` as a whole reply, in steps between which the loop serves others. Raises ConnectionError."""
     response = web.StreamResponse(headers=headers)
-    response.content_type = "application/json"
+    response.content_type = content_type
     response.content_length = len(body)
     await response.prepare(request)
     whole = memoryview(body)

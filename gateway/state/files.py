@@ -10,46 +10,53 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
-KEPT_S = 48 * 3600.0
-UPLOAD_S = 3600.0
+from gateway.wire.filing import KEPT_S, Arrival, FileRecord
+
+_SWEEP_S = 60.0
 _ID = re.compile(r"[a-z0-9]{12,40}")
 
 
-@dataclass(frozen=True, slots=True)
-class FileRecord:
-    """What is known of a file. `mime` is the caller's claim; times in seconds since 1970; `sha256` in hex. `size` of an
-    unfinished one is what has arrived."""
-
-    id: str
-    owner: str
-    title: str
-    mime: str
-    size: int
-    created: float
-    finished: bool = False
-    sha256: str = ""
-
-    @property
-    def expires(self) -> float:
-        return self.created + (KEPT_S if self.finished else UPLOAD_S)
-
-
 class FileStore:
-    """The files in `folder` (made when first needed), at most `most_bytes` in all. `clock` gives seconds since 1970."""
+    """The files in `folder` (made when first needed), at most `most_files` and `most_bytes` in all. `clock` gives seconds
+    since 1970."""
 
-    def __init__(self, folder: Path, most_bytes: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, folder: Path, most_bytes: int, clock: Callable[[], float] = time.time, *, most_files: int = 5000
+    ) -> None:
         self._folder = folder
         self._most_bytes = most_bytes
+        self._most_files = most_files
         self._clock = clock
+        self._sweep_at = 0.0
 
-    def begin(self, owner: str, title: str, mime: str) -> FileRecord:
-        """A new file with nothing in it. Its id is a secret: who knows it may upload."""
+    def put(self, owner: str, file: Arrival) -> FileRecord:
+        """A file that is here whole already. Raises OSError when the folder is full."""
+        begun = self.begin(owner, file.title, file.mime, purpose=file.purpose, kept_s=file.kept_s)
+        try:
+            self.append(begun.id, file.data)
+            done = self.finish(begun.id)
+        except OSError:
+            self._forget(begun.id)
+            raise
+        assert done is not None  # nobody else knows of it
+        return done
+
+    def begin(
+        self, owner: str, title: str, mime: str, *, purpose: str = "", kept_s: float = KEPT_S
+    ) -> FileRecord:
+        """A new file with nothing in it. Its id is a secret: who knows it may upload. Raises OSError when there are too
+        many."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.sweep()
-        record = FileRecord(secrets.token_hex(16), owner, title, mime, 0, self._clock())
+        if self._clock() >= self._sweep_at:  # it reads them all: not for every one that comes
+            self.sweep()
+        if sum(1 for _ in self._folder.glob("*.data")) >= self._most_files:
+            raise OSError("the folder of uploads holds too many files")
+        record = FileRecord(
+            secrets.token_hex(16), owner, title, mime, 0, self._clock(), purpose=purpose, kept_s=kept_s
+        )
         self._data(record.id).touch(mode=0o600)
         self._save(record)
         return record
@@ -70,11 +77,14 @@ class FileStore:
         record = self._load(id)
         if record is None or record.finished:
             return None
-        with self._data(id).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        done = replace(record, id=secrets.token_hex(6), finished=True, sha256=digest, created=self._clock())
-        self._data(id).rename(self._data(done.id))
-        self._about(id).unlink()
+        try:
+            with self._data(id).open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            done = replace(record, id=secrets.token_hex(6), finished=True, sha256=digest, created=self._clock())
+            self._data(id).rename(self._data(done.id))
+        except FileNotFoundError:
+            return None  # another request has finished it meanwhile
+        self._about(id).unlink(missing_ok=True)
         return self._save(done)
 
     def unfinished(self, id: str) -> FileRecord | None:
@@ -90,7 +100,10 @@ class FileStore:
     def read(self, id: str, owner: str) -> tuple[FileRecord, bytes] | None:
         """A finished file of `owner`, with its bytes."""
         record = self.find(id, owner)
-        return (record, self._data(id).read_bytes()) if record else None
+        try:
+            return (record, self._data(id).read_bytes()) if record else None
+        except FileNotFoundError:
+            return None  # deleted meanwhile
 
     def all(self, owner: str) -> list[FileRecord]:
         """The finished files of `owner`, the newest first."""
@@ -108,10 +121,11 @@ class FileStore:
 
     def used(self) -> int:
         """Bytes of all files."""
-        return sum(file.stat().st_size for file in self._folder.glob("*.data")) if self._folder.is_dir() else 0
+        return sum(_size(file) for file in self._folder.glob("*.data")) if self._folder.is_dir() else 0
 
     def sweep(self) -> None:
         """Forget what has expired."""
+        self._sweep_at = self._clock() + _SWEEP_S
         for record in self._records():
             if record.expires <= self._clock():
                 self._forget(record.id)
@@ -149,3 +163,11 @@ class FileStore:
     def _forget(self, id: str) -> None:
         self._about(id).unlink(missing_ok=True)
         self._data(id).unlink(missing_ok=True)
+
+
+def _size(file: Path) -> int:
+    """In bytes; none for one that another request has renamed or deleted since it was found."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from gateway.errors import GatewayError, NotFound, ThreadsRefused
+from gateway.errors import GatewayError, NotDownloadable, ThreadsRefused
 from gateway.model import (
     Call,
     Event,
@@ -25,9 +25,9 @@ from gateway.model import (
     ToolCall,
     Usage,
 )
-from gateway.wire import anthropic_input, pictures, sse
+from gateway.wire import anthropic_files, anthropic_input, anthropic_lists, pictures, sse
 from gateway.wire.dialect import ModelCard, Request, Route
-from gateway.wire.fields import Fields, bad, model_name, number_of, stop_words
+from gateway.wire.fields import Fields, bad, model_name, stop_words
 
 IGNORED = ("temperature", "top_p", "top_k", "service_tier", "inference_geo", "container", "context_management")
 # A gateway that has no room says 503; this API's word for it, which its clients wait and retry on, is 529.
@@ -58,7 +58,7 @@ def asks_anthropic(head: RequestHead) -> bool:
     return "anthropic-version" in head.headers
 
 
-class Anthropic:
+class Anthropic(anthropic_files.AnthropicFiles):
     """The dialect of Anthropic's Messages API."""
 
     name = "anthropic"
@@ -71,7 +71,7 @@ class Anthropic:
         Route("DELETE", "/v1/messages/batches/{id}", "unsupported"),
         Route("POST", "/v1/messages/batches/{id}/cancel", "unsupported"),
         Route("GET", "/v1/messages/batches/{id}/results", "unsupported"),
-        Route("POST", "/v1/files", "unsupported", claims=asks_anthropic),
+        *anthropic_files.routes(asks_anthropic),
         Route("GET", "/v1/models", "models", claims=asks_anthropic),
         Route("GET", "/v1/models/{model}", "model", claims=asks_anthropic),
     )
@@ -159,7 +159,8 @@ class Anthropic:
         return sse.dumps(_error(error))
 
     def encode_models(self, cards: Sequence[ModelCard], query: Mapping[str, str]) -> bytes:
-        page, more = _page(cards, query)
+        shown, more = anthropic_lists.window([card.name for card in cards], query)
+        page = cards[shown]
         first, last = (page[0].name, page[-1].name) if page else (None, None)
         return sse.dumps({"data": [_card(c) for c in page], "has_more": more, "first_id": first, "last_id": last})
 
@@ -297,29 +298,13 @@ def _error(error: GatewayError) -> dict[str, Any]:
     told: dict[str, Any] = {"type": kind, "message": error.message}
     if isinstance(error, ThreadsRefused):  # their SDK's tool runner then sends the whole conversation by itself
         told["details"] = {"error_code": error.code, "unsupported": ["thread"]}
+    elif isinstance(error, NotDownloadable):  # their SDK has an exception of its own for it
+        told["details"] = {"error_code": error.code}
     return {
         "type": "error",
         "error": told,
         "request_id": f"req_{error.request_id}" if error.request_id else None,
     }
-
-
-def _page(cards: Sequence[ModelCard], query: Mapping[str, str]) -> tuple[Sequence[ModelCard], bool]:
-    most = number_of(query.get("limit", "20")) or 0
-    if not 1 <= most <= 1000:
-        raise bad("limit", "must be a whole number from 1 to 1000")
-    if (before := query.get("before_id")) is not None:
-        end = _place(cards, before, "before_id")
-        return cards[max(0, end - most) : end], end > most
-    start = _place(cards, query["after_id"], "after_id") + 1 if "after_id" in query else 0
-    return cards[start : start + most], start + most < len(cards)
-
-
-def _place(cards: Sequence[ModelCard], name: str, param: str) -> int:
-    for place, card in enumerate(cards):
-        if card.name == name:
-            return place
-    raise NotFound(f"{param}: there is no such model", param=param)
 
 
 def _card(card: ModelCard) -> dict[str, Any]:

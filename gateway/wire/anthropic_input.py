@@ -17,7 +17,7 @@ from gateway.model import (
     ToolResult,
     ToolUse,
 )
-from gateway.wire import media, sse
+from gateway.wire import anthropic_files, filing, media, sse
 from gateway.wire.fields import Fields, bad
 
 ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
@@ -65,7 +65,7 @@ class Conversation:
             case "text":
                 yield Text(fields.needed("text"))
             case "image":
-                yield self._source(fields, "image/png")
+                yield self._source(fields, "image/png", picture=True)
             case "document":
                 yield from self._document(fields)
             case "thinking":
@@ -109,7 +109,7 @@ class Conversation:
         else:
             yield self._source(fields, "application/pdf")
 
-    def _source(self, fields: Fields, mime: str) -> Part:
+    def _source(self, fields: Fields, mime: str, *, picture: bool = False) -> Part:
         source = fields.table("source")
         if source is None:
             raise bad(fields.at("source"), "is required")
@@ -121,9 +121,9 @@ class Conversation:
             case "url":
                 return media.from_url(source.needed("url", _MEDIA), self._files, source.at("url"))
             case "file":
-                raise bad(source.at("file_id"), "is not known here: this gateway keeps no files for this API")
+                return filing.named(source, anthropic_files.PREFIX, self._files, picture=picture)
             case _:
-                raise bad(source.at("type"), "must be base64 or url")
+                raise bad(source.at("type"), "must be base64, url or file")
 
 
 def tools(fields: Fields) -> tuple[tuple[Tool, ...], tuple[str, ...]]:

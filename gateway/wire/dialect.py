@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from gateway.errors import GatewayError
 from gateway.model import Call, Event, Reply, RequestHead
 
-Operation = Literal["generate", "count", "models", "model", "record", "unsupported"]
+Operation = Literal["generate", "count", "models", "model", "record", "file", "unsupported"]
 
 
 def anyone(head: RequestHead) -> bool:
@@ -36,9 +36,11 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file in a form. Its name and type are the caller's claims, and not kept."""
+    """A file in a form. Its name and media type are the caller's claims, as they came: no file of ours is called so."""
 
     data: bytes
+    name: str = ""
+    mime: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from typing import Any
 
 from gateway.errors import GatewayError, NotFound
 from gateway.model import (
-    Blob,
     Call,
     Chosen,
     Citation,
@@ -20,7 +19,6 @@ from gateway.model import (
     FinishReason,
     Image,
     ImageReady,
-    Link,
     Message,
     Part,
     PictureWish,
@@ -35,7 +33,7 @@ from gateway.model import (
     ToolCall,
     Usage,
 )
-from gateway.wire import gemini_tools, media, pictures, sse
+from gateway.wire import gemini_files, gemini_tools, media, pictures, sse
 from gateway.wire.dialect import ModelCard, Request, Route, anyone
 from gateway.wire.fields import Fields, bad, model_name, stop_words
 
@@ -98,11 +96,12 @@ def _routes() -> tuple[Route, ...]:
             Route("POST", prefix + "/models/{model:[^:]*}:{action:[^:]*}", "generate", prefix),
             Route("GET", prefix + "/models", "models", claims=claims),
             Route("GET", prefix + "/models/{model}", "model", claims=claims),
+            *gemini_files.routes(prefix, claims),
         ]
     return tuple(routes)
 
 
-class Gemini:
+class Gemini(gemini_files.GeminiFiles):
     """The dialect of Google's Gemini API."""
 
     name = "gemini"
@@ -203,7 +202,7 @@ class Gemini:
 
 
 def _messages(fields: Fields) -> tuple[Message, ...]:
-    files: list[Blob | Link] = []
+    files: list[Part] = []
     ids = gemini_tools.Ids()
     messages = []
     system = fields.get("systemInstruction", "system_instruction")
@@ -223,14 +222,14 @@ def _messages(fields: Fields) -> tuple[Message, ...]:
     return tuple(messages)
 
 
-def _parts(fields: Fields, files: list[Blob | Link], ids: gemini_tools.Ids) -> tuple[Part, ...]:
+def _parts(fields: Fields, files: list[Part], ids: gemini_tools.Ids) -> tuple[Part, ...]:
     single = fields.get("parts")
     if isinstance(single, dict):
         fields = Fields({"parts": [single]}, fields.path)
     return tuple(_part(table, files, ids) for table in fields.tables("parts"))
 
 
-def _part(fields: Fields, files: list[Blob | Link], ids: gemini_tools.Ids) -> Part:
+def _part(fields: Fields, files: list[Part], ids: gemini_tools.Ids) -> Part:
     text = fields.text("text")
     if text is not None:
         return Thought(text) if fields.flag("thought") else Text(text)
@@ -244,8 +243,9 @@ def _part(fields: Fields, files: list[Blob | Link], ids: gemini_tools.Ids) -> Pa
     if file := fields.table("fileData", "file_data"):
         address = file.text("fileUri", "file_uri", most=100_000_000) or ""
         if stored := _STORED.fullmatch(address):
-            return StoredFile(stored.group(1), len(files) + 1, file.at("fileUri"))
-        files.append(media.from_url(address, len(files) + 1, file.at("fileUri")))
+            files.append(StoredFile(stored.group(1), len(files) + 1, file.at("fileUri")))
+        else:
+            files.append(media.from_url(address, len(files) + 1, file.at("fileUri")))
         return files[-1]
     if call := fields.table("functionCall", "function_call"):
         return ids.use(call)

@@ -8,7 +8,6 @@ from typing import Any
 
 from gateway.errors import InvalidRequest
 from gateway.model import (
-    Blob,
     Call,
     Chosen,
     Citation,
@@ -16,7 +15,6 @@ from gateway.model import (
     Finished,
     FinishReason,
     ImageReady,
-    Link,
     Message,
     Part,
     Reply,
@@ -28,7 +26,7 @@ from gateway.model import (
     ToolResult,
     ToolUse,
 )
-from gateway.wire import media, openai, openai_stored, openai_tools, pictures, sse
+from gateway.wire import filing, media, openai, openai_files, openai_stored, openai_tools, pictures, sse
 from gateway.wire.dialect import Request, Route
 from gateway.wire.fields import Fields, bad, model_name, stop_words
 
@@ -67,7 +65,7 @@ _FINISH = {
 }
 
 
-class OpenAIChat(openai.OpenAIShaped):
+class OpenAIChat(openai.OpenAIShaped, openai_files.OpenAIFiles):
     """The dialect of `/v1/chat/completions`."""
 
     name = "openai"
@@ -81,6 +79,7 @@ class OpenAIChat(openai.OpenAIShaped):
         Route("GET", "/v1/models", "models"),
         Route("GET", "/v1/models/{model}", "model"),
         Route("GET", "/api/models", "models"),
+        *openai_files.ROUTES,
     )
 
     def decode(self, request: Request) -> Call:
@@ -173,11 +172,11 @@ def _messages(fields: Fields) -> tuple[Message, ...]:
     tables = fields.tables("messages")
     if not tables:
         raise bad("messages", "must be a list of at least one message")
-    files: list[Blob | Link] = []
+    files: list[Part] = []
     return tuple(_message(table, files) for table in tables)
 
 
-def _message(fields: Fields, files: list[Blob | Link]) -> Message:
+def _message(fields: Fields, files: list[Part]) -> Message:
     role = fields.word("role", of=tuple(ROLES))
     if role is None:
         raise bad(fields.at("role"), "is required")
@@ -194,7 +193,7 @@ def _message(fields: Fields, files: list[Blob | Link]) -> Message:
         name = fields.text("name", most=200) or ""
         text = "\n".join(part.text for part in parts if isinstance(part, Text))
         result = ToolResult(fields.text("tool_call_id", most=200) or name, name, text)
-        parts = [result, *(part for part in parts if isinstance(part, Blob))]
+        parts = [result, *(part for part in parts if not isinstance(part, Text))]
     return Message(ROLES[role], (*parts, *_uses(fields)))
 
 
@@ -216,7 +215,7 @@ def _use(id: str, fields: Fields) -> ToolUse:
     return ToolUse(id, name, fields.text("arguments") or "{}")
 
 
-def _part(fields: Fields, files: list[Blob | Link]) -> Part:
+def _part(fields: Fields, files: list[Part]) -> Part:
     kind = fields.text("type", most=100)
     match kind:
         case "text" | "input_text" | "output_text" | "refusal":
@@ -238,12 +237,13 @@ def _part(fields: Fields, files: list[Blob | Link]) -> Part:
             raise bad(fields.at("type"), "must be text, image_url or file")
 
 
-def _file(fields: Fields, files: list[Blob | Link]) -> Blob | Link:
-    inner = fields.table("file")
-    data = inner.text("file_data", most=100_000_000) if inner else None
-    if inner is None or data is None:
-        raise bad(fields.at("file.file_data"), "is required")
-    files.append(media.from_url(data, len(files) + 1, inner.at("file_data")))
+def _file(fields: Fields, files: list[Part]) -> Part:
+    inner = fields.table("file") or Fields({}, fields.at("file"))
+    if inner.get("file_id") is not None:
+        files.append(filing.named(inner, openai_files.PREFIX, len(files) + 1))
+    else:
+        data = inner.needed("file_data", most=100_000_000)
+        files.append(media.from_url(data, len(files) + 1, inner.at("file_data")))
     return files[-1]
 
 

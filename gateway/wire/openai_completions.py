@@ -16,7 +16,6 @@ UNSERVED = (
     "/v1/audio/speech",
     "/v1/audio/transcriptions",
     "/v1/audio/translations",
-    "/v1/files",
     "/v1/uploads",
     "/v1/batches",
 )

@@ -8,12 +8,10 @@ from typing import Any, Literal
 
 from gateway.errors import GatewayError
 from gateway.model import (
-    Blob,
     Call,
     Event,
     Image,
     ImageReady,
-    Link,
     Message,
     Part,
     PictureWish,
@@ -21,7 +19,7 @@ from gateway.model import (
     Text,
     Usage,
 )
-from gateway.wire import media, openai, pictures, sse
+from gateway.wire import filing, media, openai, openai_files, pictures, sse
 from gateway.wire.dialect import Request, Route, Upload
 from gateway.wire.fields import Fields, bad, model_name, number_of
 
@@ -166,7 +164,7 @@ def _inputs(fields: Fields) -> tuple[Part, ...]:
     return tuple(found)
 
 
-def _picture(item: Any, number: int, path: str, *, mask: bool = False) -> Blob | Link:
+def _picture(item: Any, number: int, path: str, *, mask: bool = False) -> Part:
     match item:
         case Upload(data):
             return media.only_picture(media.file(data, "image/png", number, path, mask=mask))
@@ -175,11 +173,11 @@ def _picture(item: Any, number: int, path: str, *, mask: bool = False) -> Blob |
         case {"b64_json": str(encoded)}:
             return media.picture(encoded, number, f"{path}.b64_json", mask=mask)
         case {"file_id": _}:
-            raise bad(f"{path}.file_id", "is not known here: send the picture itself")
+            return filing.named(Fields(item, path), openai_files.PREFIX, number, mask=mask, picture=True)
         case str():
             return media.picture(item, number, path, mask=mask)
         case _:
-            raise bad(path, "must be a data URL, base64, an https URL, or {image_url}")
+            raise bad(path, "must be a data URL, base64, an https URL, {image_url} or {file_id}")
 
 
 # --- writing ------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from gateway.model import JsonAnswer, Message, Part, Role, Text, Thought, Tool, ToolChoice, ToolResult, ToolUse
-from gateway.wire import media, openai_tools, responses_compact, sse
+from gateway.wire import filing, media, openai_files, openai_tools, responses_compact, sse
 from gateway.wire.fields import Fields, bad
 
 ROLES: dict[str, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
@@ -237,16 +237,16 @@ class Conversation:
             case "refusal":
                 return Text(fields.needed("refusal"))
             case "input_image":
-                if fields.get("file_id") is not None:
-                    raise bad(fields.at("file_id"), "is not known here: send the picture in image_url")
-                return self._file(fields, "image_url")
+                return self._file(fields, "image_url", picture=True)
             case "input_file":
                 return self._file(fields, "file_data" if fields.get("file_data") is not None else "file_url")
             case _:
                 raise bad(fields.at("type"), "must be input_text, input_image, input_file or output_text")
 
-    def _file(self, fields: Fields, name: str) -> Part:
+    def _file(self, fields: Fields, name: str, *, picture: bool = False) -> Part:
         self._files += 1
+        if fields.get("file_id") is not None:
+            return filing.named(fields, openai_files.PREFIX, self._files, picture=picture)
         return media.from_url(fields.needed(name, most=_MEDIA), self._files, fields.at(name))
 
 

@@ -1,4 +1,5 @@
-"""Holds every reply of a test gateway against the original's own schema: whole replies, events of streams, errors, lists.
+"""Holds every reply of a test gateway against the original's own schema: whole replies, events of streams, errors, lists,
+files.
 
 A plugin like any other, enabled last: it stands in for each wire format by one that looks at its own bytes."""
 
@@ -31,6 +32,11 @@ SCHEMAS: dict[str, tuple[str, str, str, str, str, str]] = {
     "openai_completions": ("openai_chat", "", "", "ErrorResponse", "", ""),
     "gemini": ("gemini", _GEMINI, _GEMINI, "ErrorEnvelope", "ListModelsResponse", "Model"),
     "anthropic": ("anthropic", "Message", "*", "ErrorResponse", "", ""),
+}
+# By dialect: the document, then the schemas of a file, a list of files, and the word that one is deleted.
+FILES: dict[str, tuple[str, str, str, str]] = {
+    "openai": ("openai_files", "OpenAIFile", "ListFilesResponse", "DeleteFileResponse"),
+    "anthropic": ("anthropic", "BetaFileMetadataSchema", "BetaFileListResponse", "BetaFileDeleteResponse"),
 }
 
 
@@ -68,6 +74,15 @@ class Checked:
             return
         if not kind or value.get("object") == "response.compaction":
             return
+        self._valid(book, kind, value)
+
+    def _file_fits(self, place: int, raw: bytes) -> bytes:
+        book, *kinds = FILES.get(self.name, ("", "", "", ""))
+        if kinds[place]:
+            self._valid(book, kinds[place], orjson.loads(raw))
+        return raw
+
+    def _valid(self, book: str, kind: str, value: Any) -> None:
         for error in _validator(book, kind).iter_errors(value):
             where = "/".join(map(str, error.instance_path))
             self.faults.append(f"{self.name} {kind} {where}: {error.message[:300]}")
@@ -110,6 +125,15 @@ class Checked:
         raw: bytes = super().encode_model(card)  # type: ignore[misc]
         self._fits(4, orjson.loads(raw))
         return raw
+
+    def encode_file(self, file: Any, address: str) -> bytes:
+        return self._file_fits(0, super().encode_file(file, address))  # type: ignore[misc]
+
+    def encode_files(self, files: Any, query: Any, address: str) -> bytes:
+        return self._file_fits(1, super().encode_files(files, query, address))  # type: ignore[misc]
+
+    def encode_deleted(self, id: str) -> bytes:
+        return self._file_fits(2, super().encode_deleted(id))  # type: ignore[misc]
 
 
 class Plugin:

@@ -199,13 +199,6 @@ async def test_a_model_is_found_by_every_name_that_can_be_asked(launch: Launch) 
             await client.models.retrieve("gpt-nothing")
 
 
-async def test_uploading_a_file_is_a_501(launch: Launch) -> None:
-    async with launch() as live, sdk(live) as client:
-        with pytest.raises(anthropic.APIStatusError) as raised:
-            await client.beta.files.upload(file=("a.txt", b"x", "text/plain"))
-        assert (raised.value.status_code, raised.value.body["type"]) == (501, "error")  # type: ignore[index]
-
-
 async def test_batches_are_a_501_at_each_of_their_addresses(launch: Launch) -> None:
     async with launch() as live, sdk(live) as client:
         for path in ("", "/msgbatch_1", "/msgbatch_1/results"):

@@ -123,7 +123,7 @@ async def test_what_the_web_has_not_is_a_501(launch: Launch) -> None:
     async with launch() as live, sdk(live) as client:
         for asked in (
             client.embeddings.create(model=FLASH, input="x"),
-            client.files.create(file=b"x", purpose="user_data"),
+            client.uploads.create(bytes=1, filename="a.txt", mime_type="text/plain", purpose="user_data"),
             client.audio.speech.create(model=FLASH, input="x", voice="alloy"),
             client.audio.transcriptions.create(model=FLASH, file=b"x"),
             client.moderations.create(input="x"),
