@@ -33,3 +33,16 @@ def answered() -> str:
 def response() -> str:
     """The id of a stored response that can be cancelled."""
     return str(_client().responses.create(model=MODEL, input="Hi", background=True).id)
+
+
+def file() -> str:
+    """The id of a file that was uploaded."""
+    return str(_client().files.create(file=PICTURE, purpose="vision").id)
+
+
+def anthropic_file() -> str:
+    """The id of a file that was uploaded."""
+    import anthropic
+
+    client = anthropic.Anthropic(base_url=os.environ["TEST_API_BASE_URL"], api_key="my-anthropic-api-key")
+    return str(client.beta.files.upload(file=("pixel.png", PICTURE, "image/png")).id)

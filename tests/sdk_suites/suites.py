@@ -77,6 +77,8 @@ OPENAI = Suite(
         Edit(_COMPLETIONS, 'suffix="test.",', "", "the web cannot fill in between texts"),
         Edit(_COMPLETIONS, "best_of=0,", "", _LEAST),
         Edit(_COMPLETIONS, " logprobs=0,", "", _NO_LOGPROBS),
+        Edit("test_files.py", r'((?:retrieve|delete|retrieve_content)\(\s+)"file_id"', r"\1fresh.file()", _ID),
+        Edit("test_files.py", "limit=0", "limit=1", _LEAST),
         Edit("test_images.py", 'b"Example data"', "fresh.PICTURE", "the original refuses what is no picture"),
     ),
     (
@@ -106,6 +108,8 @@ ANTHROPIC = Suite(
         Edit("test_messages.py", r'"(location|unit)": "bar"', r'"\1": {}', "the original refuses what is no JSON Schema"),
         Edit("beta/test_messages.py", r"mcp_servers=\[.*?\n            \],", "", "the web connects to no MCP servers"),
         Edit("beta/test_messages.py", r'thread=\{"type": "create"\},', "", "conversations are kept by Anthropic only"),
+        Edit("test_files.py", r'((?:delete|retrieve_metadata)\(\s+file_id=)"file_id"', r"\1fresh.anthropic_file()", _ID),
+        Edit("test_files.py", r'limit=1,\s+page="page",', "", "the original takes neither beside ids"),
         Edit("test_models.py", r'(after|before)_id="(after|before)_id",', "", _ID),
     ),
     (
