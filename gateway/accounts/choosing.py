@@ -13,6 +13,8 @@ from gateway.errors import AccountExhausted, ContextTooLong, EgressBlocked, Gate
 from gateway.model import Call
 from gateway.upstream.protocol import Offer
 
+_SIGNED_IN = (State.READY, State.COOLING)
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -50,21 +52,34 @@ class Chooser:
 
     def _could_serve(self, account: Account, call: Call, model: PublicModel, now: float) -> tuple[Offer, int] | None:
         """What the account would serve the call with, if it were free; None when it is out of question."""
-        if not self._allowed(account, call) or account.egress.blocked_until > now:
+        if account.egress.blocked_until > now or account.egress.name in call.tried.egresses:
             return None
-        if account.egress.name in call.tried.egresses or account.name in call.tried.accounts:
-            return None
-        found = self._catalogue.match(model, account.offers, strict=self._strict)
-        if found is None or call.prompt_tokens > (account.profile.window if account.profile else 0):
+        if account.name in call.tried.accounts or (found := self._has(account, call, model)) is None:
             return None
         if account.health.serves(found[0].id, now):
             # A rested account gets one call as a probe, not all that wait.
             return None if account.health.state is State.COOLING and account.in_flight else found
         return None
 
+    def _has(self, account: Account, call: Call, model: PublicModel) -> tuple[Offer, int] | None:
+        """What the account has for the call, whether or not it serves anybody now."""
+        if not self._allowed(account, call) or call.prompt_tokens > (account.profile.window if account.profile else 0):
+            return None
+        return self._catalogue.match(model, account.offers, strict=self._strict)
+
     def _allowed(self, account: Account, call: Call) -> bool:
         allowed = call.principal.accounts
         return not account.is_out and (allowed is None or account.name in allowed)
+
+    def wait(self, accounts: Sequence[Account], call: Call, model: PublicModel) -> float:
+        """Seconds, at least 1, until one of `accounts` would serve the call if it were sent again."""
+        now = self._clock()
+        times = [
+            max(account.egress.blocked_until, account.health.until, account.health.models.get(found[0].id, 0.0))
+            for account in accounts
+            if account.health.state in _SIGNED_IN and (found := self._has(account, call, model)) is not None
+        ]
+        return max(1.0, math.ceil(min(times, default=now) - now))
 
     # --- when there is none ---------------------------------------------------------------------------------------
 
@@ -112,7 +127,7 @@ class Chooser:
         if not unblocked:
             wait = min(account.egress.blocked_until for account in accounts) - now
             return EgressBlocked("Google blocks the gateway's network address", retry_after=math.ceil(wait))
-        signed_in = [a for a in unblocked if a.health.state in (State.READY, State.COOLING)]
+        signed_in = [a for a in unblocked if a.health.state in _SIGNED_IN]
         windows = [account.profile.window for account in signed_in if account.profile]
         if windows and call.prompt_tokens > max(windows):
             return ContextTooLong(

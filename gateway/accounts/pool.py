@@ -161,7 +161,8 @@ class Pool:
     async def generate(self, call: Call) -> AsyncGenerator[Event, None]:
         """One attempt: lease an account, pass on its events, report how it fared."""
         begun = time.monotonic()
-        choice = await self._lease(call)
+        model = self.find_model(call.model)
+        choice = await self._lease(call, model)
         call.spent["wait"] = call.spent.get("wait", 0.0) + time.monotonic() - begun
         account, offer = choice.account, choice.offer
         call.account = account.name
@@ -187,6 +188,9 @@ class Pool:
             if isinstance(exc, EgressBlocked):
                 call.tried.egresses.add(account.egress.name)
             self.blame(account, exc, offer.id)
+            if isinstance(exc, (AccountExhausted, EgressBlocked)):
+                # Google spoke of this account; the caller asks when any of them serves.
+                exc.retry_after = self._chooser.wait(self._accounts, call, model)
             raise
         finally:
             self._release(account)
@@ -237,9 +241,8 @@ class Pool:
 
     # --- leasing --------------------------------------------------------------------------------------------------
 
-    async def _lease(self, call: Call) -> Choice:
+    async def _lease(self, call: Call, model: PublicModel) -> Choice:
         """A free account, taken, through an egress that may take one more call."""
-        model = self.catalogue.find(call.model, self._all_offers())
         while True:
             choice = await self._free(call, model)
             if await self._spend(choice.account):

@@ -375,7 +375,8 @@ class Handlers:
         self, request: web.Request, dialect: Dialect, route: Route, head: RequestHead
     ) -> web.StreamResponse:
         await self.authenticate(head)
-        raise NotSupported("The Gemini web offers nothing that could serve this address")
+        reason = "The Gemini web offers nothing that could serve this address"
+        raise NotSupported(f"{reason}: {route.instead}" if route.instead else reason)
 
 
 def head_of(request: web.Request, dialect: Dialect) -> RequestHead:

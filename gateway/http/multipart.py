@@ -56,7 +56,7 @@ async def _parts(request: web.Request, most: int) -> dict[str, Any]:
         name = part.name.removesuffix("[]")
         if len(name) > 64 or not name.isascii():
             raise InvalidRequest("The request's form has an unknown field")
-        value = _upload(part, data) if part.filename is not None else _text(data, name)
+        value = _upload(part, data) if _is_file(part) else _text(data, name)
         form[name] = value if name not in form else [*_listed(form[name]), value]
     raise AssertionError  # the loop ends in itself
 
@@ -76,6 +76,11 @@ async def _content(part: BodyPartReader, left: int, most: int) -> bytes:
     if part.headers.get("Content-Length", str(len(data))) != str(len(data)):
         raise InvalidRequest("The request's form has a part of another length than it says")
     return data
+
+
+def _is_file(part: BodyPartReader) -> bool:
+    """A file has a name. Some clients have none for plain bytes (anthropic), and say what it is."""
+    return part.filename is not None or part.headers.get("Content-Type") == "application/octet-stream"
 
 
 def _upload(part: BodyPartReader, data: bytes) -> Upload:

@@ -22,7 +22,8 @@ def anyone(head: RequestHead) -> bool:
 class Route:
     """One address of a dialect. `path` is an aiohttp pattern. Where two dialects share an address, `claims` says by the
     request's head whose it is; the first that claims it serves. `action` tells decode() which of its forms this is.
-    `form` says that multipart/form-data is taken beside JSON."""
+    `form` says that multipart/form-data is taken beside JSON; `instead` tells the caller of an unsupported one where to
+    turn."""
 
     method: str
     path: str
@@ -30,6 +31,7 @@ class Route:
     action: str = ""
     claims: Callable[[RequestHead], bool] = anyone
     form: bool = False
+    instead: str = ""
 
 
 @dataclass(frozen=True, slots=True)

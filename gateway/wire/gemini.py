@@ -73,6 +73,7 @@ _FINISH = {
     FinishReason.REFUSED: "SAFETY",
     FinishReason.TOOLS: "STOP",
 }
+_NO_INTERACTIONS = "use models/MODEL:generateContent (client.models.generate_content or chats) in place of interactions"
 EXTENDED_BUDGET = 8192
 # As in the original.
 MOST_CANDIDATES = 8
@@ -90,6 +91,7 @@ def _routes() -> tuple[Route, ...]:
     for prefix in ("/gemini/v1beta", "/gemini/v1", "/v1beta", "/v1"):
         claims = asks_gemini if prefix == "/v1" else anyone
         routes += [
+            Route("POST", prefix + "/interactions", "unsupported", instead=_NO_INTERACTIONS),
             Route("POST", prefix + "/models/{model:[^:]*}:countTokens", "count", "countTokens"),
             Route("POST", prefix + "/models/{model:[^:]*}:{action:[^:]*}", "generate", prefix),
             Route("GET", prefix + "/models", "models", claims=claims),

@@ -158,6 +158,13 @@ async def test_anthropic_uploads_files_and_asks_about_them(launch: Launch, beta:
             await messages.create(model=FLASH, max_tokens=100, messages=[{"role": "user", "content": blocks[1:]}])
 
 
+async def test_anthropic_uploads_plain_bytes_which_have_no_name(launch: Launch) -> None:
+    async with launch() as live, anthropic_client(live) as client:
+        for files in (client.files, client.beta.files):
+            made = await files.upload(file=NOTE)
+            assert made.size_bytes == len(NOTE) and made.filename
+
+
 async def test_anthropic_lists_files_also_while_it_deletes_them(launch: Launch) -> None:
     async with launch() as live, anthropic_client(live) as client:
         assert [file.id async for file in client.beta.files.list()] == []

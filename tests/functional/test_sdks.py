@@ -171,6 +171,14 @@ async def test_genai_is_told_of_its_callers_mistakes(launch: Launch) -> None:
                 assert (raised.value.code, raised.value.status) == (code, status)
 
 
+@pytest.mark.parametrize("version", ["v1", "v1beta"])
+async def test_genai_is_told_what_to_use_in_place_of_interactions(launch: Launch, version: str) -> None:
+    async with launch() as live, gemini_client(live, version=version).aio as client:
+        with pytest.raises(Exception, match="use models/MODEL:generateContent") as raised:
+            await client.interactions.create(model=FLASH, input="hello")
+        assert getattr(raised.value, "status_code", None) == 501
+
+
 async def test_genai_raises_in_the_middle_of_a_stream_that_broke(launch: Launch) -> None:
     async with launch() as live, gemini_client(live).aio as client:
         live.site.fault("a", "generate", Fault("reset_mid"), times=None)

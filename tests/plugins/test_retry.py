@@ -96,3 +96,24 @@ async def test_an_outage_is_not_made_worse() -> None:
         gate.set()
         assert {reply.status for reply in await asyncio.gather(*calls)} <= {502, 503}
         assert len(upstream.asked) <= 40 + 4 * 2 * 2
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+async def test_whoever_is_refused_at_the_last_attempt_is_told_when_the_first_account_is_back(attempts: int) -> None:
+    script = {"a": [Script(AccountExhausted("used up", retry_after=900))], "b": [Script(AccountExhausted("used up"))]}
+    async with make_client(
+        plugins=[retry(attempts=attempts)], upstream=ScriptedUpstream(by_account=script), accounts=2
+    ) as client:
+        replies = [await client.chat("hello") for _ in range(3 - attempts)]
+        assert {reply.status for reply in replies} == {429}
+        assert 890 <= int(replies[-1].headers["Retry-After"]) <= 900
+
+
+async def test_whoever_is_refused_while_another_account_is_well_may_come_back_at_once() -> None:
+    script = {name: [Script(AccountExhausted("used up"))] for name in "ab"}
+    async with make_client(
+        plugins=[retry(attempts=2)], upstream=ScriptedUpstream([Script("saved")], by_account=script), accounts=3
+    ) as client:
+        refused = await client.chat("hello")
+        assert (refused.status, refused.headers["Retry-After"]) == (429, "1")
+        assert (await client.chat("hello")).text == "saved"

@@ -1,4 +1,4 @@
-"""Put beside the tests of an SDK: things that exist on the server that they run against."""
+"""For the tests of an SDK: things that exist on the server that they run against."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def _client() -> Any:
 
 
 def completion() -> str:
-    """The id of a stored chat completion."""
-    made = _client().chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "Hi"}], store=True)
+    """The id of a stored chat completion. Its one message is an assistant's: the client's type has room for no other."""
+    made = _client().chat.completions.create(model=MODEL, messages=[{"role": "assistant", "content": "Hi"}], store=True)
     return str(made.id)
 
 
@@ -33,3 +33,16 @@ def answered() -> str:
 def response() -> str:
     """The id of a stored response that can be cancelled."""
     return str(_client().responses.create(model=MODEL, input="Hi", background=True).id)
+
+
+def file() -> str:
+    """The id of a file that was uploaded."""
+    return str(_client().files.create(file=PICTURE, purpose="vision").id)
+
+
+def anthropic_file() -> str:
+    """The id of a file that was uploaded."""
+    import anthropic
+
+    client = anthropic.Anthropic(base_url=os.environ["TEST_API_BASE_URL"], api_key="my-anthropic-api-key")
+    return str(client.beta.files.upload(file=("pixel.png", PICTURE, "image/png")).id)
