@@ -101,6 +101,20 @@ async def test_our_own_address_in_full_is_an_address(client: Client) -> None:
     assert statuses == [200]
 
 
+@pytest.mark.parametrize("kind", [b"application/json", b"multipart/form-data; boundary=b"])
+@pytest.mark.parametrize("chunk", [b"-5\r\n{}", b"+2\r\n{}\r\n0\r\n\r\n", b"2\r\n{}0\r\n\r\n", b"2\n{}\n0\n\n"])
+async def test_a_broken_chunk_is_told_at_once_and_not_when_the_time_for_bodies_is_over(kind: bytes, chunk: bytes) -> None:
+    patient = {"server": {"body_timeout_s": 1000}}
+    async with make_client(plugins=[("api_key", ApiKey(KEYS))], settings=patient) as client:
+        reader, writer = await asyncio.open_connection(*client.url.removeprefix("http://").split(":"))
+        writer.write(post(b"Transfer-Encoding: chunked", b"Expect: 100-continue", b"Content-Type: " + kind, body=b""))
+        assert b" 100 " in await reader.readuntil(b"\r\n\r\n")  # now the body is waited for
+        writer.write(chunk)
+        got = await reader.read()
+        assert got.startswith(b"HTTP/1.1 400 ") and got.count(b"HTTP/1.1 ") == 1 and b"malformed" in got
+        writer.close()
+
+
 async def test_a_body_left_unread_is_not_the_next_request(client: Client) -> None:
     smuggled = b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer sk-me\r\n\r\n"
     length = b"Content-Length: %d" % len(smuggled)
