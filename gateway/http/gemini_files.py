@@ -27,6 +27,7 @@ from gateway.wire.fields import Fields, bad, number_of
 
 _API = re.compile(r"(/gemini)?(?:/upload)?/(v1(?:beta)?)/files")
 _MB = 1_000_000
+_COMMANDS = {"start", "upload", "query", "finalize", "cancel"}
 
 
 class GeminiFiles:
@@ -66,6 +67,7 @@ class GeminiFiles:
         protocol = request.headers.get("X-Goog-Upload-Protocol", request.query.get("uploadType", "resumable")).lower()
         match protocol:
             case "resumable":
+                _commands(request)
                 return await self._begin(request, owner)
             case "multipart":
                 body = await self._body(request)
@@ -94,7 +96,7 @@ class GeminiFiles:
         record = await asyncio.to_thread(self._store.unfinished, id)
         if record is None:
             raise NotFound("There is no such upload")
-        commands = {word.strip() for word in request.headers.get("X-Goog-Upload-Command", "upload, finalize").split(",")}
+        commands = _commands(request)
         if "cancel" in commands:
             raise InvalidRequest("An upload is cancelled by leaving it: it is forgotten after an hour")
         if "upload" in commands:
@@ -154,6 +156,16 @@ class GeminiFiles:
         match = _API.match(request.path)
         assert match is not None
         return f"{self._origin(request)}{match.group(1) or ''}/{match.group(2)}"
+
+
+def _commands(request: web.Request) -> set[str]:
+    """What a step of a resumable upload is to do; without a word of it, all that is left to do."""
+    given = request.headers.get("X-Goog-Upload-Command", "upload, finalize").lower()
+    commands = {word.strip() for word in given.split(",")}
+    if not commands <= _COMMANDS:
+        known = ", ".join(sorted(_COMMANDS))
+        raise InvalidRequest(f"X-Goog-Upload-Command must be of {known}", param="X-Goog-Upload-Command")
+    return commands
 
 
 def _reply(value: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> web.Response:

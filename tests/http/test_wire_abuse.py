@@ -223,6 +223,13 @@ async def test_an_echo_moves_no_terminal_and_forges_no_line(client: Client, id: 
         assert (await response.json())["error"]["message"].isprintable()
 
 
+async def test_an_upload_is_not_begun_by_a_word_that_nobody_knows(client: Client) -> None:
+    odd = {"Authorization": "Bearer sk-me", "X-Goog-Upload-Protocol": "resumable", "X-Goog-Upload-Command": "eval"}
+    async with client.http.post("/upload/v1beta/files", headers=odd, json={}) as response:
+        assert response.status == 400 and "X-Goog-Upload-URL" not in response.headers
+        assert "X-Goog-Upload-Command" in (await response.json())["error"]["message"]
+
+
 async def test_our_own_mistake_is_a_500_with_an_id_and_no_more() -> None:
     async with make_client(plugins=[("broken", Broken())]) as client, client.http.get("/broken") as response:
         error = (await response.json())["error"]
