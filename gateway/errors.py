@@ -29,6 +29,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+# Control characters, half surrogates, and what turns the direction of text: an echo of them could forge lines and colours
+# where the message is shown.
+_INVISIBLE = {
+    **dict.fromkeys((*range(32), *range(127, 160)), "\N{REPLACEMENT CHARACTER}"),
+    **dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\N{REPLACEMENT CHARACTER}"),
+    **dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}"),
+    **dict.fromkeys(b"\t\n\v\f\r", " "),
+}
+
 
 class GatewayError(Exception):
     """Base of all. `message` goes to the caller: no secret, no path, at most a short echo of what was sent."""
@@ -43,7 +52,7 @@ class GatewayError(Exception):
         self, message: str, *, param: str | None = None, retry_after: float | None = None, hint: str | None = None
     ) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = message.translate(_INVISIBLE)
         self.param = param
         self.retry_after = retry_after
         self.hint = hint

@@ -8,7 +8,9 @@ import re
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
@@ -108,6 +110,13 @@ class RequestFilter(logging.Filter):
         return True
 
 
+def _warned(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None
+) -> None:
+    """Python's warnings, without their text: libraries quote there what a caller sent."""
+    logging.getLogger("py.warnings").warning("%s in line %d of %s", category.__name__, lineno, Path(filename).name)
+
+
 def log_to_stderr(request_id: Callable[[], str]) -> Redactor:
     """Send all logging, and everything that nobody caught, to stderr through one handler. Returns its redactor."""
     redactor = Redactor()
@@ -119,7 +128,7 @@ def log_to_stderr(request_id: Callable[[], str]) -> Redactor:
     # Nothing of this is in our lines, and looking it up costs more than writing them (logging HOWTO, Optimization).
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None
-    logging.captureWarnings(True)
+    warnings.showwarning = _warned
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     sys.excepthook = lambda kind, exc, trace: _uncaught(kind, exc, trace)

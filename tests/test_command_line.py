@@ -122,6 +122,13 @@ def test_check_warns_of_what_is_hardly_meant(toml: Path, capsys: pytest.CaptureF
     assert "warning: gateway.plugins is empty" in capsys.readouterr().err
 
 
+def test_a_folder_named_config_where_it_is_started_is_not_taken_for_ours(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    command = [sys.executable, "-c", "from gateway.accounts.catalogue import Catalogue; print(*Catalogue().models)"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert "gemini-2.5-pro" in done.stdout, done.stderr
+
+
 def test_health_of_nobody_is_an_exit_status(toml: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("health", "--config", str(toml), "--port", str(free_port())) == 1
     assert "not alive" in capsys.readouterr().err

@@ -107,6 +107,19 @@ raise RuntimeError("lost " + cookie)
     assert "RuntimeError: lost ***" in done.stderr
 
 
+def test_a_warning_of_a_library_is_one_line_without_the_callers_words() -> None:
+    program = """
+import warnings
+from gateway.logs import log_to_stderr
+log_to_stderr(lambda: "-")
+warnings.warn("form-data; name=image; filename=my-diary.png\\n2026-01-01 INFO forged")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0
+    assert "UserWarning in line 5 of <string>" in done.stderr and done.stderr.count("\n") == 1
+    assert "diary" not in done.stderr and "forged" not in done.stderr
+
+
 async def test_an_account_that_becomes_ready_is_told_without_loose_ends(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "gateway.accounts.pool"):
         async with make_client() as client:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import config
+from config import loader
 from config.loader import suggest
 from gateway.errors import UnknownModel
 from gateway.upstream.protocol import Offer
@@ -35,7 +35,7 @@ class Catalogue:
     """The configured names and how families are recognised."""
 
     def __init__(self, file: Path | None = None) -> None:
-        table = tomllib.loads((file or Path(config.__file__).with_name("models.toml")).read_text("utf-8"))
+        table = tomllib.loads((file or Path(loader.__file__).with_name("models.toml")).read_text("utf-8"))
         self._families = {name: re.compile(rule, re.IGNORECASE) for name, rule in table["families"].items()}
         self.models = {
             name: PublicModel(name, entry["title"], tuple(entry["families"]), entry.get("image"))

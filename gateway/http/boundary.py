@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlsplit
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion10, HttpVersion11, web
 
 from config.settings import Server
 from gateway.errors import (
@@ -44,6 +45,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _MB = 1_000_000
 _THREAD_FROM = 256_000
 _RESTART_S = 5.0
+CREDENTIALS = ("Authorization", "x-api-key", "x-goog-api-key")
+_HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(:[0-9]{0,5})?")
 _CORS_EXPOSE = (
     "x-request-id, x-gateway-model, x-gateway-ignored, x-gateway-warnings, x-gateway-pictures, retry-after"
 )
@@ -85,6 +88,10 @@ class Boundary:
 
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
+            if (fault := fault_in_head(request)) is not None:
+                response = self.error(request, fault)
+                response.force_close()  # who wrote such a head may mean another end of the request
+                return response
             if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
                 return self._preflight(request)
             self._check(request)
@@ -102,9 +109,7 @@ class Boundary:
 
     def _check(self, request: web.Request) -> None:
         headers = request.headers
-        if headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise UnsupportedMedia("Compressed request bodies are not taken")
-        if len(headers.getall("Authorization", ())) > 1 or len(headers.getall("Host", ())) != 1:
+        if any(len(headers.getall(name, ())) > 1 for name in CREDENTIALS) or len(headers.getall("Host", ())) != 1:
             raise InvalidRequest("The request has a header twice, or no Host")
         allowed = self._server.allowed_hosts
         if allowed and hostname(headers["Host"]) not in allowed:
@@ -252,6 +257,23 @@ def _hints(exc: GatewayError) -> dict[str, str]:
     return headers
 
 
+def fault_in_head(request: web.Request) -> GatewayError | None:
+    """What aiohttp lets pass of a request's first line and framing (RFC 9112, 2.3, 3.2 and 7): a version that is not
+    HTTP/1, a target that is addressed to another server than its Host, codings that nobody decodes."""
+    host = request.headers.get("Host", "")
+    if request.version not in (HttpVersion10, HttpVersion11):
+        return InvalidRequest("HTTP/1.1 is spoken here")
+    if request.headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+        return InvalidRequest("Transfer-Encoding: only chunked is taken")
+    if not _HOST.fullmatch(host):
+        return InvalidRequest("The Host header has a port that is no number")
+    if not request.raw_path.startswith("/") and request.raw_path != "*":
+        target = request.url
+        if target.scheme not in ("http", "https") or target.raw_authority.lower() != host.lower():
+            return Misdirected("The request's target names another server than its Host header")
+    return None
+
+
 # --- bodies -------------------------------------------------------------------------------------------------------
 
 
@@ -275,10 +297,17 @@ async def say_continue(request: web.Request) -> None:
         request.writer.output_size = 0  # what was written is no part of the reply
 
 
-async def read_body(request: web.Request, most: int, timeout_s: float) -> bytes:
-    """The whole body, at most `most` bytes. Raises BodyTooLarge or RequestTimeout."""
+def check_body(request: web.Request, most: int) -> None:
+    """Refuse a body by its head. Raises UnsupportedMedia if it is compressed, BodyTooLarge above `most` bytes."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMedia("Compressed request bodies are not taken")
     if (request.content_length or 0) > most:
         raise BodyTooLarge(f"The request's body is larger than {most} bytes")
+
+
+async def read_body(request: web.Request, most: int, timeout_s: float) -> bytes:
+    """The whole body, at most `most` bytes. Raises BodyTooLarge or RequestTimeout."""
+    check_body(request, most)
     if request.content.is_eof():  # it is all here already, as bodies of ordinary size are: no timer for it
         return _bounded(request.content.read_nowait(), most)
     await say_continue(request)

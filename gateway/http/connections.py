@@ -10,6 +10,7 @@ import re
 from typing import Any, cast
 
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 
 from gateway.errors import HeadersTooLarge, InvalidRequest
 from gateway.wire.openai_chat import OpenAIChat
@@ -57,6 +58,18 @@ class Connection(web.RequestHandler):
         if not self._messages and (self._waiter is not None or not self._request_count):
             data = one_user_agent(data)
         super().data_received(data)
+        if self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
+            self._break_off_bodies()
+
+    def _break_off_bodies(self) -> None:
+        """aiohttp could not parse what came. Where that was the body of a request before, it lets whoever reads that body
+        wait for its end, which never comes."""
+        bodies = [payload for _, payload in self._messages]
+        if self._current_request is not None:
+            bodies.append(self._current_request.content)
+        for body in bodies:
+            if not body.is_eof():
+                body.set_exception(web.RequestPayloadError("the body cannot be parsed"))
 
     async def start(self) -> None:
         """aiohttp's loop over the requests of the connection."""

@@ -18,6 +18,8 @@ from gateway.wire.fields import Fields, number_of
 from gateway.wire.filing import Arrival, FileRecord
 from gateway.wire.gemini import Gemini
 
+_COMMANDS = {"start", "upload", "query", "finalize", "cancel"}
+
 
 class GeminiUploads:
     """Routes for uploads. `dialect` is Gemini's: its callers get its errors."""
@@ -43,6 +45,7 @@ class GeminiUploads:
         protocol = request.headers.get("X-Goog-Upload-Protocol", request.query.get("uploadType", "resumable")).lower()
         match protocol:
             case "resumable":
+                _commands(request)
                 return await self._begin(request, owner)
             case "multipart":
                 file = await asyncio.to_thread(_parted, request, await self._files.body(request))
@@ -67,7 +70,7 @@ class GeminiUploads:
     async def _more(self, request: web.Request, id: str) -> web.Response:
         """The next piece of a resumable upload. The id in its address is secret, and all that Google asks for too."""
         upload = await self._files.unfinished(id)
-        commands = {word.strip() for word in request.headers.get("X-Goog-Upload-Command", "upload, finalize").split(",")}
+        commands = _commands(request)
         if "cancel" in commands:
             raise InvalidRequest("An upload is cancelled by leaving it: it is forgotten after an hour")
         if "upload" in commands:
@@ -82,6 +85,16 @@ class GeminiUploads:
         headers = {"X-Goog-Upload-Status": "final", "X-Goog-Upload-Size-Received": str(file.size)}
         body = self._dialect.encode_uploaded(file, self._files.address(request))
         return web.Response(body=body, content_type="application/json", headers=headers)
+
+
+def _commands(request: web.Request) -> set[str]:
+    """What a step of a resumable upload is to do; without a word of it, all that is left to do."""
+    given = request.headers.get("X-Goog-Upload-Command", "upload, finalize").lower()
+    commands = {word.strip() for word in given.split(",")}
+    if not commands <= _COMMANDS:
+        known = ", ".join(sorted(_COMMANDS))
+        raise InvalidRequest(f"X-Goog-Upload-Command must be of {known}", param="X-Goog-Upload-Command")
+    return commands
 
 
 def _check_offset(upload: FileRecord, offset: str | None) -> None:

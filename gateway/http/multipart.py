@@ -11,7 +11,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from config.settings import Server
 from gateway.errors import BodyTooLarge, GatewayError, InvalidRequest, RequestTimeout, UnsupportedMedia
-from gateway.http.boundary import HIGH_WATER, say_continue
+from gateway.http.boundary import HIGH_WATER, check_body, say_continue
 from gateway.threads import in_thread
 from gateway.wire.dialect import Upload
 
@@ -19,13 +19,16 @@ _MB = 1_000_000
 _MOST_PARTS = 64
 _MOST_FIELD = 256_000
 _PIECE = 262_144
+# What aiohttp raises over a form, or over the body that the form is in, that is not as it must be.
+_MALFORMED = (
+    ValueError, AssertionError, RuntimeError, LookupError, OSError, HttpProcessingError, web.RequestPayloadError,
+)
 
 
 async def read_form(request: web.Request, server: Server) -> dict[str, Any]:
     """The form, within the limits of size, time and number of parts. Raises a GatewayError."""
     most = round(server.max_image_mb * _MB)
-    if (request.content_length or 0) > most:
-        raise BodyTooLarge(f"The request's body is larger than {most} bytes")
+    check_body(request, most)
     await say_continue(request)
     try:
         async with asyncio.timeout(server.body_timeout_s + most / _MB):
@@ -34,7 +37,7 @@ async def read_form(request: web.Request, server: Server) -> dict[str, Any]:
         raise RequestTimeout("The request's body did not arrive in time") from None
     except (GatewayError, web.HTTPException):
         raise
-    except (ValueError, AssertionError, RuntimeError, LookupError, OSError, HttpProcessingError) as exc:
+    except _MALFORMED as exc:
         raise InvalidRequest("The request's form is malformed") from exc
 
 

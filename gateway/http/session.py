@@ -21,7 +21,7 @@ from aiohttp import web
 from config.settings import Server
 from gateway.errors import Forbidden, InvalidRequest, Overloaded, RateLimited, Unauthenticated
 from gateway.http import plain
-from gateway.http.boundary import Boundary
+from gateway.http.boundary import CREDENTIALS, Boundary
 from gateway.model import RequestHead
 from gateway.state.store import StateAway, StateStore, Window
 
@@ -29,7 +29,6 @@ SESSION_S = 24 * 3600.0
 LINK_S = 24 * 3600.0
 CSRF = "x-csrf-token"
 _SAFE = ("GET", "HEAD")
-_CREDENTIALS = ("Authorization", "x-api-key", "x-goog-api-key")
 _TRIES = Window("sign-in", 10, 60.0)
 _MOST_BODY = 10_000
 
@@ -129,7 +128,7 @@ class Sessions:
 
     async def calls(self, head: RequestHead) -> bool:
         """Whether the page itself asks a model: its token came with it, and no key."""
-        if CSRF not in head.headers or any(name in head.headers for name in _CREDENTIALS):
+        if CSRF not in head.headers or any(name in head.headers for name in CREDENTIALS):
             return False
         csrf = await self.csrf(head)
         return csrf is not None and self._has_token(head, csrf)

@@ -22,6 +22,7 @@ from gateway.wire.schema_work import MOST_VISITS, SchemaWork, TooMuch
 Schema = Mapping[str, Any]
 _MOST_ERRORS = 5
 _MOST_ERROR = 300
+_MOST_ECHO = 120  # of a schema, to who sent it
 _MOST_EXPLAINED = 5_000  # visits: telling what is wrong takes far longer than finding that something is
 _MOST_REPEATED = 200_000  # entries of a schema's lists by parts of a value: 20 ms of errors that each repeat a whole enum
 _MOST_PRODUCT = 5_000_000  # parts of a schema by bytes of a value: nothing below it needs counting
@@ -107,7 +108,7 @@ def _mistake(raw: bytes) -> str | None:
     try:
         return _checker(raw).work.mistake
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError, RecursionError) as exc:
-        return _short(exc)
+        return _short(exc, _MOST_ECHO)
 
 
 def _checker(raw: bytes) -> _Checker:
@@ -133,7 +134,7 @@ def _nowhere(uri: str) -> NoReturn:
     raise ValueError("schemas elsewhere are not fetched")
 
 
-def _short(error: Exception) -> str:
+def _short(error: Exception, most: int = _MOST_ERROR) -> str:
     text = error.message if isinstance(error, jsonschema_rs.ValidationError) else str(error)
     text = " ".join(text.split())
-    return text if len(text) <= _MOST_ERROR else text[:_MOST_ERROR] + "…"
+    return text if len(text) <= most else text[:most] + "…"

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from gateway.hookspecs import Routes, hookimpl
 from gateway.testing import Client, make_client
@@ -63,6 +64,8 @@ MALFORMED = {
     "hex length": post(b"Content-Length: 0x5"),
     "xchunked": post(b"Transfer-Encoding: xchunked"),
     "chunked identity": post(b"Transfer-Encoding: chunked, identity"),
+    "coded chunks": post(b"Transfer-Encoding: identity, chunked", body=b"%x\r\n%b\r\n0\r\n\r\n" % (len(ASK), ASK)),
+    "no coding": post(b"Transfer-Encoding: ", body=b"%x\r\n%b\r\n0\r\n\r\n" % (len(ASK), ASK)),
     "bad chunk": post(b"Transfer-Encoding: chunked", body=b"zz\r\nabc\r\n0\r\n\r\n"),
     "nul": post(LENGTH, b"X-A: a\x00b"),
     "obs-fold": post(LENGTH, b"X-A: a\r\n b"),
@@ -70,7 +73,14 @@ MALFORMED = {
     "nameless": post(LENGTH, b": a"),
     "no host": b"GET /v1/models HTTP/1.1\r\n\r\n",
     "two hosts": b"GET /v1/models HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    "host with a wrong port": b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1:http\r\n\r\n",
+    "http 2": b"GET /health HTTP/2.0\r\nHost: 127.0.0.1\r\n\r\n",
+    "another server's address": b"GET http://evil.example/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+    "address with a user": b"GET http://a@127.0.0.1/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+    "another scheme": b"GET gopher://127.0.0.1/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+    "tunnel": b"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n",
     "two keys": post(LENGTH, b"Authorization: Bearer sk-other"),
+    "two keys of one name": post(LENGTH, b"x-api-key: sk-me", b"x-api-key: sk-other"),
     "long target": b"GET /" + b"a" * 65_536 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
     "large header": post(LENGTH, b"X-A: " + b"a" * 131_072),
 }
@@ -83,6 +93,26 @@ async def test_a_malformed_request_gets_one_answer_and_the_end(client: Client, n
     assert all(400 <= status < 505 and status not in (404, 500) for status in statuses)
     assert not client.upstream.asked
     assert (await client.chat("hello", headers={"Authorization": "Bearer sk-me"})).status == 200
+
+
+async def test_our_own_address_in_full_is_an_address(client: Client) -> None:
+    host = client.url.removeprefix("http://").encode()
+    statuses, _ = await raw(client, b"GET http://%b/health HTTP/1.1\r\nHost: %b\r\n%b\r\n\r\n" % (host, host, LAST))
+    assert statuses == [200]
+
+
+@pytest.mark.parametrize("kind", [b"application/json", b"multipart/form-data; boundary=b"])
+@pytest.mark.parametrize("chunk", [b"-5\r\n{}", b"+2\r\n{}\r\n0\r\n\r\n", b"2\r\n{}0\r\n\r\n", b"2\n{}\n0\n\n"])
+async def test_a_broken_chunk_is_told_at_once_and_not_when_the_time_for_bodies_is_over(kind: bytes, chunk: bytes) -> None:
+    patient = {"server": {"body_timeout_s": 1000}}
+    async with make_client(plugins=[("api_key", ApiKey(KEYS))], settings=patient) as client:
+        reader, writer = await asyncio.open_connection(*client.url.removeprefix("http://").split(":"))
+        writer.write(post(b"Transfer-Encoding: chunked", b"Expect: 100-continue", b"Content-Type: " + kind, body=b""))
+        assert b" 100 " in await reader.readuntil(b"\r\n\r\n")  # now the body is waited for
+        writer.write(chunk)
+        got = await reader.read()
+        assert got.startswith(b"HTTP/1.1 400 ") and got.count(b"HTTP/1.1 ") == 1 and b"malformed" in got
+        writer.close()
 
 
 async def test_a_body_left_unread_is_not_the_next_request(client: Client) -> None:
@@ -117,6 +147,8 @@ async def test_compressed_bodies_are_refused_unread(client: Client, encoding: st
     statuses, got = await raw(client, post(LENGTH, LAST, b"Content-Encoding: " + encoding.encode()))
     assert statuses == [415]
     assert b"unsupported_media_type" in got
+    statuses, _ = await raw(client, post(LENGTH, LAST, b"Content-Encoding: " + encoding.encode(), key=b"no"))
+    assert statuses == [401]
 
 
 async def test_unknown_methods_and_addresses_answer_in_the_callers_format(client: Client) -> None:
@@ -181,6 +213,21 @@ class Broken:
             raise ZeroDivisionError("secret detail")
 
         routes.add("GET", "/broken", broken)
+
+
+@pytest.mark.parametrize("id", ["%0D%0AX-Evil:%201", "%1B%5B31mred", "%E2%80%AEx"])
+async def test_an_echo_moves_no_terminal_and_forges_no_line(client: Client, id: str) -> None:
+    address = URL(f"/v1/responses/{id}", encoded=True)
+    async with client.http.get(address, headers={"Authorization": "Bearer sk-me"}) as response:
+        assert response.status == 404 and "X-Evil" not in response.headers
+        assert (await response.json())["error"]["message"].isprintable()
+
+
+async def test_an_upload_is_not_begun_by_a_word_that_nobody_knows(client: Client) -> None:
+    odd = {"Authorization": "Bearer sk-me", "X-Goog-Upload-Protocol": "resumable", "X-Goog-Upload-Command": "eval"}
+    async with client.http.post("/upload/v1beta/files", headers=odd, json={}) as response:
+        assert response.status == 400 and "X-Goog-Upload-URL" not in response.headers
+        assert "X-Goog-Upload-Command" in (await response.json())["error"]["message"]
 
 
 async def test_our_own_mistake_is_a_500_with_an_id_and_no_more() -> None:

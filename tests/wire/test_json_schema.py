@@ -31,6 +31,11 @@ def test_references_that_multiply_are_a_mistake_of_the_schema(to: Callable[[int]
     assert json_schema.mistake(multiplying(to)) == f"its references multiply to more than {MOST_VISITS} schemas"
 
 
+def test_what_is_wrong_is_told_without_the_whole_schema() -> None:
+    told = json_schema.mistake({"type": "x" * 3000})
+    assert told is not None and len(told) <= 121
+
+
 def test_references_into_lists_multiply_as_well() -> None:
     steps = [{"anyOf": [{"$ref": f"#/allOf/{n + 1}"}] * 4} for n in range(10)]
     assert "multiply" in str(json_schema.mistake({"allOf": [*steps, {"type": "integer"}]}))
