@@ -87,6 +87,7 @@ class Admin:
         head = head_of(request, self._dialect)
         if self._key is None and self._is_open:
             self._boundary.check_anonymous(head)
+            self._boundary.check_own_page(head)
             return
         if "Authorization" not in head.headers and await self._sessions.allows(head):
             return

@@ -194,6 +194,14 @@ class Boundary:
             if not page or not self._is_us(page):
                 raise Forbidden("This origin may not call the gateway without a key (server.cors_origins)")
 
+    def check_own_page(self, head: RequestHead) -> None:
+        """Refuse the pages of others, those of other ports of this machine among them: what they could change without a key
+        is more than an answer. A program sends no origin, and the owner's browser extensions have none on the web."""
+        origin = urlsplit(head.headers.get("Origin", ""))
+        ours = (head.headers.get("Host", "").lower(), urlsplit(self._server.public_url or "").netloc)
+        if origin.scheme in ("http", "https") and origin.netloc not in ours:
+            raise Forbidden("Only the gateway's own page may do this without a key")
+
     def _is_us(self, host: str) -> bool:
         server = self._server
         ours = {server.host, hostname(urlsplit(server.public_url or "").netloc), *server.allowed_hosts}

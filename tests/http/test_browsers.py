@@ -39,6 +39,16 @@ async def test_the_owners_own_pages_can(client: Client, origin: str) -> None:
     assert await status(client, "POST", "/v1/chat/completions", Origin=origin) == 200
 
 
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "http://127.0.0.1:1", "https://127.0.0.1", "http://evil.example"])
+async def test_on_api_only_our_own_page_does_without_a_key(client: Client, origin: str) -> None:
+    ours = client.url.removeprefix("http://")
+    for method, path, let_in in (("POST", "/api/reload", 400), ("GET", "/api/accounts", 200)):  # 400: there is no file here
+        assert await status(client, method, path, Origin=origin) == 403
+        assert await status(client, method, path, Origin=f"http://{ours}") == let_in
+        assert await status(client, method, path, Origin="chrome-extension://abc") == let_in
+        assert await status(client, method, path) == let_in
+
+
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8100", "127.0.0.1.nip.io", "169.254.169.254", "[::2]:80"])
 async def test_a_name_that_was_rebound_to_us_is_misdirected(client: Client, host: str) -> None:
     assert await status(client, "POST", "/v1/chat/completions", Host=host) == 421
