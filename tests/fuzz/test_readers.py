@@ -5,7 +5,9 @@ first."""
 from __future__ import annotations
 
 import asyncio
+import html
 import json
+import re
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -71,23 +73,26 @@ def google(pieces: Iterable[str]) -> None:
 
 
 def loose(text: str) -> None:
-    """JSON or not; and as an event it stays one line."""
+    """JSON or not, and what is behind it, of the text or of what it says without its escapes; and as an event it stays one
+    line."""
     found = answer(lambda: loose_json.loads(text), loose_json.NotJson)
     if not isinstance(found, loose_json.NotJson):
         _, rest = found
-        assert text.endswith(rest)
+        plain = html.unescape(text)
+        assert any(form.endswith(rest) for form in (text, plain, re.sub(r'\\(["\\])', r"\1", plain)))
     data = sse.data({"text": text})
     assert data.startswith(b"data: ") and data.endswith(b"\n\n") and data.count(b"\n") == 2
 
 
 def called(pieces: Iterable[str]) -> None:
-    """A text with tool calls becomes text, and calls that have an object as arguments or say that they cannot be read."""
+    """A text with tool calls becomes text, and calls that have an object as arguments or say that they cannot be read. A
+    tool that nobody offered keeps its name: whoever repairs answers tells the model."""
     reader = ToolCallReader([TOOL], seed="s")
     events = [event for piece in pieces for event in reader.feed(piece)]
     events += reader.finish()
     assert all(isinstance(event, TextDelta | ToolCall) for event in events)
     for call in (event for event in events if isinstance(event, ToolCall)):
-        assert call.name == "" or (call.name == "f" and isinstance(orjson.loads(call.arguments), dict))
+        assert call.name == "" or isinstance(orjson.loads(call.arguments), dict)
 
 
 def linked(url: str) -> None:
