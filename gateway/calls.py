@@ -94,7 +94,7 @@ class Calls:
                     for out in meter.pass_on(event):
                         match out:
                             case TextDelta(text):
-                                said = (said + text)[-2:]
+                                said = text if len(text) > 1 else said[-1:] + text
                                 yield out
                             case ImageReady(image):
                                 images.append(image)
@@ -174,9 +174,9 @@ class _Meter:
 
     def pass_on(self, event: Event) -> Sequence[Event]:
         match event:
-            case TextDelta(text) if self._cutter is not None:
-                return self._cut(text, self._cutter)
             case TextDelta(text):
+                if self._cutter is not None:
+                    return self._cut(text, self._cutter)
                 self._output += tokens.weight(text)
                 return (event,)
             case ThoughtDelta(text):

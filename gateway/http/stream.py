@@ -79,7 +79,8 @@ class EventWriter:
 
     async def send(self, event: Event) -> None:
         """Encode and write `event`. What `Finished` becomes leaves with the end of the response, in one write."""
-        self._open()
+        if self._opening is None:
+            self._open()
         if isinstance(event, ImageReady):  # megabytes of base64
             data = await in_thread(self._dialect.encode_event, event, self._call)
         else:

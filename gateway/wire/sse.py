@@ -47,12 +47,16 @@ class Pieces:
 def dumps(value: Any) -> bytes:
     """Compact JSON in UTF-8."""
     try:
-        return _dumps(value)
-    except (TypeError, orjson.JSONEncodeError):
-        return _dumps(_scrubbed(value))
+        return orjson.dumps(value)
+    except TypeError:  # it has Pieces in it, or what orjson does not take (JSONEncodeError is one)
+        pass
+    try:
+        return _with_pieces(value)
+    except TypeError:
+        return _with_pieces(_scrubbed(value))
 
 
-def _dumps(value: Any) -> bytes:
+def _with_pieces(value: Any) -> bytes:
     ready: list[Pieces] = []
 
     def stand_in(item: Any) -> Any:
@@ -61,10 +65,7 @@ def _dumps(value: Any) -> bytes:
         ready.append(item)
         return _GAP
 
-    text = orjson.dumps(value, stand_in)
-    if not ready:
-        return text
-    first, *others = text.split(b"\0")
+    first, *others = orjson.dumps(value, stand_in).split(b"\0")
     return b"".join([first, *(piece for one, rest in zip(ready, others, strict=True) for piece in (*one.pieces, rest))])
 
 
