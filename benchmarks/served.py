@@ -17,7 +17,7 @@ import uvloop
 from benchmarks.beat import Beat, Steps
 from benchmarks.processes import ROOT
 from config.settings import Settings
-from gateway.allocator import keep_what_is_there
+from gateway.allocator import keep_what_is_there, return_large_blocks
 from gateway.app import running
 from gateway.http.boundary import request_id
 from gateway.logs import log_to_stderr
@@ -68,6 +68,7 @@ def _tell_beats(*, sample: bool, steps: bool) -> None:
 
 if __name__ == "__main__":
     log_to_stderr(request_id.get)
+    return_large_blocks()
     hand_over_soon()
     table = json.loads(Path(sys.argv[1]).read_text())
     run = asyncio.run if table.get("beat") == "steps" else uvloop.run

@@ -1,6 +1,7 @@
 """The heap of a process that runs for months. glibc keeps freed pieces below the top of its heap for ever, so that 500
-streams would leave their size behind: what is free is given back now and then (elsewhere there is nothing to do). And what
-the start has made is not searched for garbage again and again."""
+streams would leave their size behind, and it learns from each large block to keep the next one, in every thread, so that
+pictures would: large blocks are returned as they are freed, the rest now and then (elsewhere there is nothing to do). And
+what the start has made is not searched for garbage again and again."""
 
 from __future__ import annotations
 
@@ -10,6 +11,9 @@ import gc
 from collections.abc import Callable
 
 EVERY_S = 30.0
+# mallopt(3). Setting one of the thresholds ends glibc's own adjustment of both (up to 32 and 64 MB).
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_KEPT_BYTES, _ARENAS = 4_000_000, 2
 _SEARCH_EVERY = 5000  # objects more than before (gc.set_threshold), some hundred running calls
 
 
@@ -19,6 +23,17 @@ def keep_what_is_there() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_SEARCH_EVERY, 20, 20)
+
+
+def return_large_blocks() -> None:
+    """Call it before there are threads. Blocks from 4 MB on come from the system and go back to it at once; no more than
+    that stays free at the top of an arena, and all threads share two of these."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # musl, macOS, Windows
+        return
+    for name, value in ((_M_MMAP_THRESHOLD, _KEPT_BYTES), (_M_TRIM_THRESHOLD, _KEPT_BYTES), (_M_ARENA_MAX, _ARENAS)):
+        mallopt(name, value)
 
 
 def _trimmer() -> Callable[[int], int] | None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from config.loader import ConfigError, Loaded
-from gateway.allocator import keep_what_is_there
+from gateway.allocator import keep_what_is_there, return_large_blocks
 from gateway.app import Running
 from gateway.background import spawn
 from gateway.threads import hand_over_soon
@@ -35,6 +35,7 @@ LISTEN_FD, WORKER, PAGE_LINK = "GATEWAY_LISTEN_FD", "GATEWAY_WORKER", "GATEWAY_P
 
 def run_loop(work: Coroutine[Any, Any, int]) -> int:
     """Run on uvloop where it exists (not on Windows)."""
+    return_large_blocks()
     hand_over_soon()
     try:
         import uvloop
