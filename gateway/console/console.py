@@ -75,6 +75,7 @@ class Console:
     @hookimpl
     async def call_finished(self, call: Call, outcome: Outcome) -> None:
         self._journal.add(call, outcome)
+        self._originals.drop_old()  # also when nobody looks at any again
 
     # --- addresses ------------------------------------------------------------------------------------------------
 

@@ -35,8 +35,12 @@ class Originals:
 
     def find(self, request_id: str, number: int) -> tuple[bytes, str] | None:
         """(bytes, media type), if it is still there."""
-        now = self._clock()
-        for key in [key for key, one in self._kept.items() if one.until <= now]:
-            del self._kept[key]
+        self.drop_old()
         one = self._kept.get((request_id, number))
         return (one.data, one.mime) if one else None
+
+    def drop_old(self) -> None:
+        """Let go of those whose time is over."""
+        now = self._clock()
+        while self._kept and next(iter(self._kept.values())).until <= now:
+            self._kept.popitem(last=False)
