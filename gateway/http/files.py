@@ -10,12 +10,12 @@ from typing import TypeVar
 from aiohttp import web
 
 from config.settings import Server
-from gateway.errors import BodyTooLarge, NotFound, UnsupportedMedia
+from gateway.errors import BodyTooLarge, InvalidRequest, NotFound, UnsupportedMedia
 from gateway.http.boundary import read_body
 from gateway.http.held import Share
 from gateway.http.multipart import read_form
 from gateway.http.stream import send_large
-from gateway.state.files import FileStore
+from gateway.state.files import FileStore, OutOfStep
 from gateway.wire.filing import Arrival, FileRecord, Filing, Uploading
 
 T = TypeVar("T")
@@ -102,7 +102,10 @@ class Files:
     async def append(self, upload: FileRecord, data: bytes) -> FileRecord:
         """The upload with more bytes."""
         self.check_size(upload.size + len(data))
-        return _still(await _written(self._store.append, upload.id, data))
+        try:
+            return _still(await _written(self._store.append, upload, data))
+        except OutOfStep as exc:
+            raise InvalidRequest(f"The upload has {exc.size} bytes by now", param="X-Goog-Upload-Offset") from None
 
     async def finish(self, upload: FileRecord) -> FileRecord:
         """The file that an upload has become."""
