@@ -197,9 +197,10 @@ class Boundary:
     def check_own_page(self, head: RequestHead) -> None:
         """Refuse the pages of others, those of other ports of this machine among them: what they could change without a key
         is more than an answer. A program sends no origin, and the owner's browser extensions have none on the web."""
-        origin = urlsplit(head.headers.get("Origin", ""))
-        ours = (head.headers.get("Host", "").lower(), urlsplit(self._server.public_url or "").netloc)
-        if origin.scheme in ("http", "https") and origin.netloc not in ours:
+        origin = head.headers.get("Origin", "")
+        page = urlsplit(origin).netloc
+        ours = (head.headers.get("Host", "").lower(), urlsplit(self._server.public_url or "").netloc.lower())
+        if (origin == "null" or origin.startswith("http")) and (not page or page not in ours):
             raise Forbidden("Only the gateway's own page may do this without a key")
 
     def _is_us(self, host: str) -> bool:
