@@ -111,6 +111,8 @@ class Boundary:
         headers = request.headers
         if any(len(headers.getall(name, ())) > 1 for name in CREDENTIALS) or len(headers.getall("Host", ())) != 1:
             raise InvalidRequest("The request has a header twice, or no Host")
+        if not is_origin(headers.get("Origin", "null")):
+            raise InvalidRequest("The Origin header is malformed")
         allowed = self._server.allowed_hosts
         if allowed and hostname(headers["Host"]) not in allowed:
             raise Misdirected("The Host header names another server")
@@ -237,6 +239,15 @@ class Interruptible:
 def hostname(host: str) -> str:
     """The name in a Host header, without its port."""
     return host.rsplit(":", 1)[0].strip("[]").lower() if not host.endswith("]") else host.strip("[]").lower()
+
+
+def is_origin(text: str) -> bool:
+    """Whether `text` can be taken apart as an origin: who judges it later need not fear that it cannot."""
+    try:
+        urlsplit(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:
