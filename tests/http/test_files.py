@@ -3,6 +3,8 @@ written where it does not belong."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 from collections.abc import AsyncIterator
@@ -233,3 +235,48 @@ async def test_a_full_folder_is_a_413_that_leaves_nothing(tmp_path: Path) -> Non
     with pytest.raises(BodyTooLarge, match="no more room"):
         await files.keep("me", Arrival("b", "text/plain", b"123"))
     assert (store.used(), len(store.all("me"))) == (3, 1)
+
+
+RELATED = {**GEMINI, "Content-Type": 'multipart/related; boundary="a b"', "X-Goog-Upload-Protocol": "multipart"}
+ABOUT = b'--a b\r\nContent-Type: application/json\r\n\r\n{"file": {"displayName": "x"}}\r\n'
+BINARY = b"\r\n\n\r\x00\xff--a b\r--a\n \r" + b"\n" * 50_000 + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "sent", "kept"),
+    [
+        (b"Content-Type: image/png", BINARY, BINARY),
+        (b"Content-Type: text/plain\r\nContent-Transfer-Encoding: Binary", b"", b""),
+        (b"content-transfer-encoding: base64", b"aGVs\r\nbG8=\r\n", b"hello"),
+    ],
+)
+async def test_googles_multipart_keeps_each_byte(client: Client, head: bytes, sent: bytes, kept: bytes) -> None:
+    body = b"preamble\r\n" + ABOUT + b"--a b \r\n" + head + b"\r\n\r\n" + sent + b"\r\n--a b--\r\nepilogue"
+    async with client.http.post("/upload/v1beta/files", data=body, headers=RELATED) as response:
+        file = (await response.json())["file"]
+    assert (file["displayName"], int(file["sizeBytes"])) == ("x", len(kept))
+    assert base64.b64decode(file["sha256Hash"]).decode() == hashlib.sha256(kept).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (ABOUT + b"--a b\r\n\r\nx\r\n", 400),  # broken off
+        (ABOUT + b"--a b\r\n\r\nx\r\n--a b\r\n\r\ny\r\n--a b--", 400),
+        (ABOUT + b"--a b--", 400),
+        (ABOUT + b"--a b\r\n" + b"x: y\r\n" * 2000 + b"\r\nx\r\n--a b--", 400),
+        (ABOUT + b"--a b\r\nContent-Transfer-Encoding: base64\r\n\r\n\xff\r\n--a b--", 400),
+        (ABOUT + b"--a b\r\nContent-Transfer-Encoding: base64\r\n\r\na\r\n--a b--", 400),
+        (ABOUT + b"--a b\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nx\r\n--a b--", 415),
+        (b"", 400),
+    ],
+)
+async def test_googles_multipart_is_whole_or_refused(client: Client, body: bytes, status: int) -> None:
+    async with client.http.post("/upload/v1beta/files", data=body, headers=RELATED) as response:
+        assert (response.status, (await response.json())["error"]["code"]) == (status, status)
+
+
+async def test_googles_multipart_without_a_boundary_is_another_media_type(client: Client) -> None:
+    for kind in ("multipart/related", "multipart/related; boundary=", "multipart/related; boundary=\u00e9", "text/plain"):
+        async with client.http.post("/upload/v1beta/files", data=b"x", headers={**RELATED, "Content-Type": kind}) as response:
+            assert response.status == (400 if "\u00e9" in kind else 415), kind
