@@ -46,6 +46,10 @@ class GeminiUploads:
         if id := request.query.get("upload_id"):
             return await self._more(request, id)
         owner = (await self._handlers.authenticate(head_of(request, self._dialect))).name
+        with self._handlers.holding(request):
+            return await self._first(request, owner)
+
+    async def _first(self, request: web.Request, owner: str) -> web.Response:
         protocol = request.headers.get("X-Goog-Upload-Protocol", request.query.get("uploadType", "resumable")).lower()
         match protocol:
             case "resumable":
@@ -79,7 +83,8 @@ class GeminiUploads:
             raise InvalidRequest("An upload is cancelled by leaving it: it is forgotten after an hour")
         if "upload" in commands:
             _check_offset(upload, request.headers.get("X-Goog-Upload-Offset"))
-            upload = await self._files.append(upload, await self._files.body(request))
+            with self._handlers.holding(request):
+                upload = await self._files.append(upload, await self._files.body(request))
         if "finalize" not in commands:
             headers = {"X-Goog-Upload-Status": "active", "X-Goog-Upload-Size-Received": str(upload.size)}
             return web.Response(headers=headers)

@@ -163,8 +163,7 @@ class Handlers:
         principal, call = ANONYMOUS, None
         try:
             principal = await self.authenticate(head)
-            with self._held.share() as share:
-                share.take(self._large(request))
+            with self.holding(request) as share:
                 call = await self._decoded(request, dialect, route, head, principal)
                 share.keep(size if (size := request.content.total_bytes) > _SMALL_BODY else 0)
                 with self._boundary.interruptible:
@@ -186,6 +185,12 @@ class Handlers:
                 call = Call(head.request_id, int(time.time()), dialect.name, head=head, principal=principal)
             if not progress.handed_over:
                 self._finished(call, progress)
+
+    def holding(self, request: web.Request) -> Share:
+        """The share of what the body of `request` will take. Raises Overloaded."""
+        share = self._held.share()
+        share.take(self._large(request))
+        return share
 
     def _large(self, request: web.Request) -> int:
         """The bytes that the body of `request` will take, where it is a large one; the most where it does not say."""
@@ -338,8 +343,7 @@ class Handlers:
     ) -> web.StreamResponse:
         assert isinstance(dialect, Filing)
         principal = await self.authenticate(head)
-        with self._held.share() as share:
-            share.take(self._large(request) if route.action == "upload" else 0)
+        with self.holding(request) if route.action == "upload" else self._held.share() as share:
             try:
                 return await self._files.answer(request, dialect, route.action, owner=principal.name, share=share)
             except ConnectionError:

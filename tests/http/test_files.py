@@ -3,6 +3,7 @@ written where it does not belong."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -34,6 +35,7 @@ BOUNDARY = b"Content-Type: multipart/form-data; boundary=b"
 PURPOSE = b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nuser_data\r\n'
 FILE = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n'
 END = b"\r\n--b--\r\n"
+RAW = b"X-Goog-Upload-Protocol: raw"
 
 
 @pytest.fixture
@@ -280,3 +282,20 @@ async def test_googles_multipart_without_a_boundary_is_another_media_type(client
     for kind in ("multipart/related", "multipart/related; boundary=", "multipart/related; boundary=\u00e9", "text/plain"):
         async with client.http.post("/upload/v1beta/files", data=b"x", headers={**RELATED, "Content-Type": kind}) as response:
             assert response.status == (400 if "\u00e9" in kind else 415), kind
+
+
+@pytest.mark.parametrize("path", ["/v1/files", "/upload/v1beta/files", "/upload/v1beta/files?upload_id="])
+async def test_large_uploads_at_once_have_a_bound_by_whichever_api(path: str) -> None:
+    begin = {"X-Goog-Upload-Command": "start", "X-Goog-Upload-Protocol": "resumable"}
+    async with make_client(settings={"server": {"max_held_mb": 1.5}}) as client:
+        if path.endswith("="):
+            async with client.http.post("/upload/v1beta/files", headers=begin) as response:
+                path += response.headers["Location"].partition("upload_id=")[2]
+        host, port = client.url.removeprefix("http://").rsplit(":", 1)
+        reader, writer = await asyncio.open_connection(host, int(port))
+        head = post(b"Expect: 100-continue", b"Content-Length: 1200000", BOUNDARY, RAW, path=path.encode(), body=b"")
+        writer.write(head)
+        assert b" 100 " in await reader.readline()  # it is waited for
+        statuses, got = await raw(client, head)
+        assert (statuses, b"Retry-After: 5" in got) == ([503], True)
+        writer.close()
