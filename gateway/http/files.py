@@ -4,6 +4,7 @@ uploaded it, by whichever API, and does not exist for any other."""
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -19,7 +20,9 @@ from gateway.state.files import FileStore, OutOfStep
 from gateway.wire.filing import Arrival, FileRecord, Filing, Uploading
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 _MB = 1_000_000
+_SWEEP_S = 600.0
 
 
 class Files:
@@ -121,6 +124,16 @@ class Files:
         """The URL of all files, as the caller reaches it."""
         prefix = request.path.partition("/files")[0].replace("/upload", "", 1)
         return f"{self.origin(request)}{prefix}/files"
+
+
+async def sweep_for_ever(store: FileStore, every_s: float = _SWEEP_S) -> None:
+    """Delete what has expired, at once and every `every_s` seconds: also where nobody uploads anything any more."""
+    while True:
+        try:
+            await asyncio.to_thread(store.sweep)
+        except OSError as exc:
+            log.warning("expired files cannot be deleted: %s", type(exc).__name__)
+        await asyncio.sleep(every_s)
 
 
 def _json(body: bytes) -> web.Response:

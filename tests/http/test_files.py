@@ -8,7 +8,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ import pytest
 
 from config.settings import Server
 from gateway.errors import BodyTooLarge
-from gateway.http.files import Files
+from gateway.http.files import Files, sweep_for_ever
 from gateway.state.files import FileStore
 from gateway.testing import Client, make_client
-from gateway.wire.filing import Arrival
+from gateway.wire.filing import KEPT_S, Arrival
 from plugins.api_key import Plugin as ApiKey
 from plugins.api_key import Settings as ApiKeySettings
 from tests.http.test_wire_abuse import post, raw
@@ -65,7 +65,10 @@ async def upload(client: Client, headers: dict[str, str] = ME, **fields: Any) ->
 
 def kept(client: Client) -> list[Path]:
     """What lies in the folder of files."""
-    folder = client.gateway.state_dir / "files"
+    return names(client.gateway.state_dir / "files")
+
+
+def names(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
 
 
@@ -280,7 +283,8 @@ async def test_googles_multipart_is_whole_or_refused(client: Client, body: bytes
 
 async def test_googles_multipart_without_a_boundary_is_another_media_type(client: Client) -> None:
     for kind in ("multipart/related", "multipart/related; boundary=", "multipart/related; boundary=\u00e9", "text/plain"):
-        async with client.http.post("/upload/v1beta/files", data=b"x", headers={**RELATED, "Content-Type": kind}) as response:
+        headers = {**RELATED, "Content-Type": kind}
+        async with client.http.post("/upload/v1beta/files", data=b"x", headers=headers) as response:
             assert response.status == (400 if "\u00e9" in kind else 415), kind
 
 
@@ -299,3 +303,39 @@ async def test_large_uploads_at_once_have_a_bound_by_whichever_api(path: str) ->
         statuses, got = await raw(client, head)
         assert (statuses, b"Retry-After: 5" in got) == ([503], True)
         writer.close()
+
+
+class Swept(FileStore):
+    """Counts in `done` how often expired files are looked for; the first time the disk fails."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float], done: Callable[[], object]) -> None:
+        super().__init__(folder, 1000, clock)
+        self._done = done
+        self._failed = False
+
+    def sweep(self) -> None:
+        if not self._failed:
+            self._failed = True
+            raise OSError("no disk")
+        super().sweep()
+        self._done()
+
+
+async def test_what_has_expired_leaves_the_disk_though_nobody_uploads_again(tmp_path: Path) -> None:
+    now, done, loop = [0.0], asyncio.Semaphore(0), asyncio.get_running_loop()
+    store = Swept(tmp_path, lambda: now[0], lambda: loop.call_soon_threadsafe(done.release))
+    FileStore(tmp_path, 1000, lambda: 0.0).put("me", Arrival("a", "text/plain", b"x"))
+    task = asyncio.create_task(sweep_for_ever(store, 0))
+    await done.acquire()
+    assert len(names(tmp_path)) == 2
+    now[0] = KEPT_S
+    while names(tmp_path):
+        await done.acquire()
+    task.cancel()
+
+
+async def test_a_start_deletes_what_expired_while_the_gateway_was_off(tmp_path: Path) -> None:
+    FileStore(tmp_path / "files", 1000, lambda: 0.0).put("me", Arrival("a", "text/plain", b"x"))
+    async with make_client(settings={"state": {"dir": str(tmp_path)}}):
+        while names(tmp_path / "files"):
+            await asyncio.sleep(0)
