@@ -18,6 +18,7 @@ import pytest
 from config.settings import Server
 from gateway.errors import BodyTooLarge
 from gateway.http.files import Files, sweep_for_ever
+from gateway.model import Blob
 from gateway.state.files import FileStore
 from gateway.testing import Client, make_client
 from gateway.wire.filing import KEPT_S, Arrival
@@ -339,3 +340,15 @@ async def test_a_start_deletes_what_expired_while_the_gateway_was_off(tmp_path: 
     async with make_client(settings={"state": {"dir": str(tmp_path)}}):
         while names(tmp_path / "files"):
             await asyncio.sleep(0)
+
+
+async def test_source_code_that_came_by_googles_api_is_text_for_the_model(client: Client) -> None:
+    headers = {**GEMINI, "X-Goog-Upload-Protocol": "raw", "Content-Type": "text/x-python"}
+    async with client.http.post("/upload/v1beta/files", data=b"print(1)", headers=headers) as response:
+        file = (await response.json())["file"]
+    assert file["mimeType"] == "text/x-python"
+    body = {"contents": [{"parts": [{"text": "What is it?"}, {"fileData": {"fileUri": file["uri"]}}]}]}
+    async with client.http.post("/v1beta/models/gemini-2.5-flash:generateContent", json=body, headers=GEMINI) as response:
+        assert response.status == 200, await response.text()
+    ((_, asked),) = client.upstream.asked
+    assert [part.mime for part in asked.messages[-1].parts if isinstance(part, Blob)] == ["text/plain"]
