@@ -187,16 +187,13 @@ class Handlers:
                 self._finished(call, progress)
 
     def holding(self, request: web.Request) -> Share:
-        """The share of what the body of `request` will take. Raises Overloaded."""
-        share = self._held.share()
-        share.take(self._large(request))
-        return share
-
-    def _large(self, request: web.Request) -> int:
-        """The bytes that the body of `request` will take, where it is a large one; the most where it does not say."""
+        """The share of what the body of `request` will take, where it is a large one; the most where it does not say.
+        Raises Overloaded."""
         most = round(self._server.max_image_mb * 1e6)
         size = request.content_length if request.content_length is not None else most
-        return min(size, most) if size > _SMALL_BODY else 0
+        share = self._held.share()
+        share.take(min(size, most) if size > _SMALL_BODY else 0)
+        return share
 
     async def _decoded(
         self, request: web.Request, dialect: Dialect, route: Route, head: RequestHead, principal: Principal
