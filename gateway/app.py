@@ -36,6 +36,7 @@ from gateway.hookspecs import Services
 from gateway.http.boundary import Boundary, is_loopback
 from gateway.http.detached import Errands
 from gateway.http.fetch import Fetcher
+from gateway.http.files import sweep_for_ever
 from gateway.http.front import Front, Stage
 from gateway.http.incoming import Incoming
 from gateway.http.session import Sessions
@@ -121,6 +122,10 @@ class Running:
         self._retiring: set[asyncio.Task[None]] = set()
         self._changing = asyncio.Lock()
         self._reloading: asyncio.Task[Any] | None = None
+
+    async def sweep_files(self) -> None:
+        """Delete uploads that have expired, until cancelled."""
+        await sweep_for_ever(self._files)
 
     @property
     def page(self) -> str:
@@ -337,8 +342,8 @@ async def running(
         gateway = Running(settings, root, store, seams, source, worker=worker, link=link)
         await store.open()
         stack.push_async_callback(store.close)
-        trimming = spawn(trim_for_ever(), "give memory back", endless=True)
-        stack.callback(trimming.cancel)
+        for chore, what in ((trim_for_ever(), "give memory back"), (gateway.sweep_files(), "delete expired files")):
+            stack.callback(spawn(chore, what, endless=True).cancel)
         stack.push_async_callback(gateway.close)
         await gateway.start(sockets)
         yield gateway

@@ -144,6 +144,8 @@ class CookieStore:
         self._seen[key] = locked
         if self._records[name] == record:
             self._unsaved.discard(name)
+        else:  # a later write may have ended before this one
+            self._unsaved.add(name)
         if self._failing:
             self._failing = False
             log.warning("the cookie store can be written again")

@@ -111,6 +111,8 @@ class Boundary:
         headers = request.headers
         if any(len(headers.getall(name, ())) > 1 for name in CREDENTIALS) or len(headers.getall("Host", ())) != 1:
             raise InvalidRequest("The request has a header twice, or no Host")
+        if not is_origin(headers.get("Origin", "null")):
+            raise InvalidRequest("The Origin header is malformed")
         allowed = self._server.allowed_hosts
         if allowed and hostname(headers["Host"]) not in allowed:
             raise Misdirected("The Host header names another server")
@@ -197,9 +199,10 @@ class Boundary:
     def check_own_page(self, head: RequestHead) -> None:
         """Refuse the pages of others, those of other ports of this machine among them: what they could change without a key
         is more than an answer. A program sends no origin, and the owner's browser extensions have none on the web."""
-        origin = urlsplit(head.headers.get("Origin", ""))
-        ours = (head.headers.get("Host", "").lower(), urlsplit(self._server.public_url or "").netloc)
-        if origin.scheme in ("http", "https") and origin.netloc not in ours:
+        origin = head.headers.get("Origin", "")
+        page = urlsplit(origin).netloc
+        ours = (head.headers.get("Host", "").lower(), urlsplit(self._server.public_url or "").netloc.lower())
+        if (origin == "null" or origin.startswith("http")) and (not page or page not in ours):
             raise Forbidden("Only the gateway's own page may do this without a key")
 
     def _is_us(self, host: str) -> bool:
@@ -236,6 +239,15 @@ class Interruptible:
 def hostname(host: str) -> str:
     """The name in a Host header, without its port."""
     return host.rsplit(":", 1)[0].strip("[]").lower() if not host.endswith("]") else host.strip("[]").lower()
+
+
+def is_origin(text: str) -> bool:
+    """Whether `text` can be taken apart as an origin: who judges it later need not fear that it cannot."""
+    try:
+        urlsplit(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

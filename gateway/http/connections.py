@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.http import RawRequestMessage
 
 from gateway.errors import HeadersTooLarge, InvalidRequest
+from gateway.version import __version__
 from gateway.wire.openai_chat import OpenAIChat
 
 log = logging.getLogger(__name__)
@@ -126,7 +127,7 @@ class Connection(web.RequestHandler):
         too_large = exc is not None and type(exc).__name__ in ("LineTooLong", "LineTooLongError")
         error = HeadersTooLarge("The request's head is too large") if too_large else None
         body = OpenAIChat().encode_error(error or InvalidRequest("The request is malformed"))
-        headers = {"X-Content-Type-Options": "nosniff"}
+        headers = {"X-Content-Type-Options": "nosniff", "Server": f"gemini-gateway/{__version__}"}
         response = web.Response(
             status=431 if too_large else status, body=body, content_type="application/json", headers=headers
         )

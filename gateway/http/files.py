@@ -4,22 +4,25 @@ uploaded it, by whichever API, and does not exist for any other."""
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import TypeVar
 
 from aiohttp import web
 
 from config.settings import Server
-from gateway.errors import BodyTooLarge, NotFound, UnsupportedMedia
+from gateway.errors import BodyTooLarge, InvalidRequest, NotFound, UnsupportedMedia
 from gateway.http.boundary import read_body
 from gateway.http.held import Share
 from gateway.http.multipart import read_form
 from gateway.http.stream import send_large
-from gateway.state.files import FileStore
+from gateway.state.files import FileStore, OutOfStep
 from gateway.wire.filing import Arrival, FileRecord, Filing, Uploading
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 _MB = 1_000_000
+_SWEEP_S = 600.0
 
 
 class Files:
@@ -102,7 +105,10 @@ class Files:
     async def append(self, upload: FileRecord, data: bytes) -> FileRecord:
         """The upload with more bytes."""
         self.check_size(upload.size + len(data))
-        return _still(await _written(self._store.append, upload.id, data))
+        try:
+            return _still(await _written(self._store.append, upload, data))
+        except OutOfStep as exc:
+            raise InvalidRequest(f"The upload has {exc.size} bytes by now", param="X-Goog-Upload-Offset") from None
 
     async def finish(self, upload: FileRecord) -> FileRecord:
         """The file that an upload has become."""
@@ -118,6 +124,16 @@ class Files:
         """The URL of all files, as the caller reaches it."""
         prefix = request.path.partition("/files")[0].replace("/upload", "", 1)
         return f"{self.origin(request)}{prefix}/files"
+
+
+async def sweep_for_ever(store: FileStore, every_s: float = _SWEEP_S) -> None:
+    """Delete what has expired, at once and every `every_s` seconds: also where nobody uploads anything any more."""
+    while True:
+        try:
+            await asyncio.to_thread(store.sweep)
+        except OSError as exc:
+            log.warning("expired files cannot be deleted: %s", type(exc).__name__)
+        await asyncio.sleep(every_s)
 
 
 def _json(body: bytes) -> web.Response:

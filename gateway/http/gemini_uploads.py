@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from email import policy
 from email.message import Message
-from email.parser import BytesParser
+from email.parser import BytesHeaderParser
 
 from aiohttp import web
 
@@ -14,10 +15,13 @@ from gateway.http import plain
 from gateway.http.boundary import expect_later
 from gateway.http.files import Files
 from gateway.http.handlers import Handlers, head_of
+from gateway.wire import media
 from gateway.wire.fields import Fields, number_of
 from gateway.wire.filing import Arrival, FileRecord
 from gateway.wire.gemini import Gemini
 
+_HEAD_ENDS = re.compile(rb"\n\r?\n")
+_MOST_HEAD = 8192
 _COMMANDS = {"start", "upload", "query", "finalize", "cancel"}
 
 
@@ -42,6 +46,10 @@ class GeminiUploads:
         if id := request.query.get("upload_id"):
             return await self._more(request, id)
         owner = (await self._handlers.authenticate(head_of(request, self._dialect))).name
+        with self._handlers.holding(request):
+            return await self._first(request, owner)
+
+    async def _first(self, request: web.Request, owner: str) -> web.Response:
         protocol = request.headers.get("X-Goog-Upload-Protocol", request.query.get("uploadType", "resumable")).lower()
         match protocol:
             case "resumable":
@@ -75,7 +83,8 @@ class GeminiUploads:
             raise InvalidRequest("An upload is cancelled by leaving it: it is forgotten after an hour")
         if "upload" in commands:
             _check_offset(upload, request.headers.get("X-Goog-Upload-Offset"))
-            upload = await self._files.append(upload, await self._files.body(request))
+            with self._handlers.holding(request):
+                upload = await self._files.append(upload, await self._files.body(request))
         if "finalize" not in commands:
             headers = {"X-Goog-Upload-Status": "active", "X-Goog-Upload-Size-Received": str(upload.size)}
             return web.Response(headers=headers)
@@ -114,17 +123,41 @@ def _described(body: bytes) -> tuple[str, str]:
 
 def _parted(request: web.Request, body: bytes) -> Arrival:
     """What a multipart/related body holds: the JSON about the file, and the file."""
-    if not request.content_type.startswith("multipart/"):
-        raise UnsupportedMedia("A multipart upload has the content type multipart/related")
-    headers = f"Content-Type: {request.headers['Content-Type']}\r\n\r\n".encode("latin-1", "replace")
-    parts = list(BytesParser(policy=policy.HTTP).parsebytes(headers + body).iter_parts())
-    if len(parts) != 2:
+    boundary = request.content_type.startswith("multipart/") and _header(request.headers["Content-Type"]).get_boundary()
+    if not boundary:
+        raise UnsupportedMedia("A multipart upload has the content type multipart/related, with its boundary")
+    # Not email's parser, which takes lines apart, and seconds for each MB of short ones.
+    _, *parts = (b"\n" + body).split(b"\n--" + boundary.encode("utf-8", "surrogateescape"), 4)
+    if len(parts) != 3 or not parts[2].startswith(b"--"):
         raise InvalidRequest("A multipart upload has two parts: JSON about the file, and the file")
-    about, file = parts
-    title, mime = _described(_payload(about))
-    return Arrival(title, mime or file.get_content_type(), _payload(file))
+    (_, about), (claimed, data) = _part(parts[0]), _part(parts[1])
+    title, mime = _described(about)
+    return Arrival(title, mime or claimed, data)
 
 
-def _payload(part: Message) -> bytes:
-    payload = part.get_payload(decode=True)
-    return payload if isinstance(payload, bytes) else b""
+def _part(part: bytes) -> tuple[str, bytes]:
+    """Media type and bytes of a part, given from the end of its boundary to the next. Raises InvalidRequest."""
+    end = _HEAD_ENDS.search(part, 0, _MOST_HEAD)
+    if end is None:
+        raise InvalidRequest("A part of the upload has no end of its head")
+    head = BytesHeaderParser(policy=policy.HTTP).parsebytes(part[: end.start()].lstrip())
+    data = part[end.end() :].removesuffix(b"\r")
+    match str(head.get("Content-Transfer-Encoding", "binary")).lower():
+        case "binary" | "8bit" | "7bit":
+            return head.get_content_type(), data
+        case "base64":
+            return head.get_content_type(), _from_base64(data)
+    raise UnsupportedMedia("A part of the upload has a Content-Transfer-Encoding other than binary and base64")
+
+
+def _from_base64(data: bytes) -> bytes:
+    try:
+        return media.decode(data.decode("ascii"))
+    except ValueError:
+        raise InvalidRequest("A part of the upload is not base64") from None
+
+
+def _header(content_type: str) -> Message:
+    message = Message()
+    message["Content-Type"] = content_type
+    return message

@@ -163,8 +163,7 @@ class Handlers:
         principal, call = ANONYMOUS, None
         try:
             principal = await self.authenticate(head)
-            with self._held.share() as share:
-                share.take(self._large(request))
+            with self.holding(request) as share:
                 call = await self._decoded(request, dialect, route, head, principal)
                 share.keep(size if (size := request.content.total_bytes) > _SMALL_BODY else 0)
                 with self._boundary.interruptible:
@@ -187,11 +186,14 @@ class Handlers:
             if not progress.handed_over:
                 self._finished(call, progress)
 
-    def _large(self, request: web.Request) -> int:
-        """The bytes that the body of `request` will take, where it is a large one; the most where it does not say."""
+    def holding(self, request: web.Request) -> Share:
+        """The share of what the body of `request` will take, where it is a large one; the most where it does not say.
+        Raises Overloaded."""
         most = round(self._server.max_image_mb * 1e6)
         size = request.content_length if request.content_length is not None else most
-        return min(size, most) if size > _SMALL_BODY else 0
+        share = self._held.share()
+        share.take(min(size, most) if size > _SMALL_BODY else 0)
+        return share
 
     async def _decoded(
         self, request: web.Request, dialect: Dialect, route: Route, head: RequestHead, principal: Principal
@@ -338,8 +340,7 @@ class Handlers:
     ) -> web.StreamResponse:
         assert isinstance(dialect, Filing)
         principal = await self.authenticate(head)
-        with self._held.share() as share:
-            share.take(self._large(request) if route.action == "upload" else 0)
+        with self.holding(request) if route.action == "upload" else self._held.share() as share:
             try:
                 return await self._files.answer(request, dialect, route.action, owner=principal.name, share=share)
             except ConnectionError:

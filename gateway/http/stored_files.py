@@ -49,7 +49,7 @@ class StoredFiles:
             if left < 0:
                 raise BodyTooLarge(f"The files of the request are larger than {self._most_bytes} bytes together")
             share.take(len(data))
-            read[file.id] = (record.mime, data)
+            read[file.id] = (filing.kind(data, record.mime, record.title), data)  # a claim, where Google's API took it
         return read
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
@@ -17,6 +18,14 @@ from gateway.wire.filing import KEPT_S, Arrival, FileRecord
 
 _SWEEP_S = 60.0
 _ID = re.compile(r"[a-z0-9]{12,40}")
+
+
+class OutOfStep(Exception):
+    """Another request has added to the upload meanwhile. `size` is what it has now."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__("another request has added to the upload")
+        self.size = size
 
 
 class FileStore:
@@ -31,12 +40,13 @@ class FileStore:
         self._most_files = most_files
         self._clock = clock
         self._sweep_at = 0.0
+        self._growing = threading.Lock()
 
     def put(self, owner: str, file: Arrival) -> FileRecord:
         """A file that is here whole already. Raises OSError when the folder is full."""
         begun = self.begin(owner, file.title, file.mime, purpose=file.purpose, kept_s=file.kept_s)
         try:
-            self.append(begun.id, file.data)
+            self.append(begun, file.data)
             done = self.finish(begun.id)
         except OSError:
             self._forget(begun.id)
@@ -57,35 +67,47 @@ class FileStore:
         record = FileRecord(
             secrets.token_hex(16), owner, title, mime, 0, self._clock(), purpose=purpose, kept_s=kept_s
         )
-        self._data(record.id).touch(mode=0o600)
         self._save(record)
+        self._data(record.id).touch(mode=0o600)
         return record
 
-    def append(self, id: str, data: bytes) -> FileRecord | None:
-        """Add bytes to an unfinished file; None when there is none. Raises OSError when the folder is full."""
-        record = self._load(id)
-        if record is None or record.finished:
-            return None
-        if self.used() + len(data) > self._most_bytes:
-            raise OSError("the folder of uploads is full")
-        with self._data(id).open("ab") as file:
-            file.write(data)
-        return self._save(replace(record, size=record.size + len(data)))
+    def append(self, upload: FileRecord, data: bytes) -> FileRecord | None:
+        """Add bytes to an unfinished file, as the caller knows it; None when there is none. Raises OutOfStep when it has
+        grown meanwhile, OSError when the folder is full."""
+        with self._growing:
+            record = self.unfinished(upload.id)
+            if record is None:
+                return None
+            if record.size != upload.size:
+                raise OutOfStep(record.size)
+            if self.used() + len(data) > self._most_bytes:
+                raise OSError("the folder of uploads is full")
+            try:
+                with self._data(record.id).open("r+b") as file:
+                    file.seek(record.size)  # beyond it may be what a full disk took of a piece that failed
+                    file.write(data)
+            except FileNotFoundError:
+                return None  # another process has finished it meanwhile
+            return self._save(replace(record, size=record.size + len(data)))
 
     def finish(self, id: str) -> FileRecord | None:
-        """Nothing more is added from here on; it gets a new name, since its id was known to be writable."""
-        record = self._load(id)
-        if record is None or record.finished:
-            return None
-        try:
-            with self._data(id).open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            done = replace(record, id=secrets.token_hex(6), finished=True, sha256=digest, created=self._clock())
-            self._data(id).rename(self._data(done.id))
-        except FileNotFoundError:
-            return None  # another request has finished it meanwhile
-        self._about(id).unlink(missing_ok=True)
-        return self._save(done)
+        """Nothing more is added from here on; it gets a new name, since its id was known to be writable. Raises OSError."""
+        with self._growing:
+            record = self.unfinished(id)
+            if record is None:
+                return None
+            done = replace(record, id=secrets.token_hex(6), finished=True, created=self._clock())
+            try:
+                with self._data(id).open("r+b") as file:
+                    file.truncate(record.size)
+                    done = replace(done, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+                self._save(done)
+                self._data(id).rename(self._data(done.id))
+            except FileNotFoundError:
+                self._about(done.id).unlink(missing_ok=True)
+                return None  # another process has finished it meanwhile
+            self._about(id).unlink(missing_ok=True)
+            return done
 
     def unfinished(self, id: str) -> FileRecord | None:
         """A file that is being uploaded."""
@@ -131,6 +153,8 @@ class FileStore:
                 self._forget(record.id)
 
     # --- on disk --------------------------------------------------------------------------------------------------
+    # A record is written before its bytes and deleted after them: bytes without one, left by a full disk or a kill, would
+    # never be found again.
 
     def _data(self, id: str) -> Path:
         return self._folder / f"{id}.data"
@@ -155,14 +179,18 @@ class FileStore:
     def _save(self, record: FileRecord) -> FileRecord:
         fresh = self._about(record.id).with_suffix(".new")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(asdict(record), file)
-        fresh.replace(self._about(record.id))
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(asdict(record), file)
+            fresh.replace(self._about(record.id))
+        except OSError:
+            fresh.unlink(missing_ok=True)
+            raise
         return record
 
     def _forget(self, id: str) -> None:
-        self._about(id).unlink(missing_ok=True)
         self._data(id).unlink(missing_ok=True)
+        self._about(id).unlink(missing_ok=True)
 
 
 def _size(file: Path) -> int:

@@ -118,7 +118,7 @@ def arrived(form: Mapping[str, Any], *, purpose: str = "", kept_s: float = KEPT_
         case Upload(data=b""):
             raise bad("file", "is empty")
         case Upload(data, name, claimed):
-            mime = _kind(data, claimed, name)
+            mime = kind(data, claimed, name)
             return Arrival(_harmless(name) or _unnamed(mime), mime, data, purpose, kept_s)
         case None:
             raise bad("file", "is required")
@@ -149,7 +149,7 @@ def _unnamed(mime: str) -> str:
     return f"unnamed.{extension}" if extension else "unnamed"
 
 
-def _kind(data: bytes, claimed: str, name: str) -> str:
+def kind(data: bytes, claimed: str, name: str) -> str:
     """The media type: as the bytes show it, else as claimed, else by the name. Forms call source code and logs by a
     hundred names, or by none: what reads as text is text."""
     claimed = claimed.partition(";")[0].strip().lower()

@@ -54,7 +54,7 @@ def sniff(data: bytes) -> str | None:
 def blob(encoded: str, mime: str, number: int, param: str, *, mask: bool = False) -> Blob:
     """Base64 text as a file named by its number and type. Raises InvalidRequest."""
     try:
-        data = _decoded(encoded)
+        data = decode(encoded)
     except (binascii.Error, ValueError):
         raise bad(param, "is not base64") from None
     if not data:
@@ -126,8 +126,8 @@ def _encoded(data: bytes) -> list[bytes]:
     return [base64.b64encode(data[at : at + _STEP]) for at in range(0, len(data), _STEP)]
 
 
-def _decoded(encoded: str) -> bytes:
-    """The bytes of base64 text; in pieces, as in `_encoded`."""
+def decode(encoded: str) -> bytes:
+    """The bytes of base64 text; in pieces, as in `_encoded`. Raises ValueError."""
     if len(encoded) <= _STEP:
         return base64.b64decode(encoded)
     if "\n" in encoded or "\r" in encoded or " " in encoded:

@@ -69,6 +69,32 @@ def test_a_kill_in_the_middle_of_saving_leaves_the_old_value_or_the_new_one(tmp_
         assert b"sidts" not in file.read_bytes()
 
 
+async def test_a_write_that_ends_after_a_later_one_does_not_undo_it(tmp_path: Path) -> None:
+    class Slow(Files):
+        """The first write ends when it is told to."""
+
+        def __init__(self, folder: Path) -> None:
+            super().__init__(folder)
+            self.begun, self.go = asyncio.Event(), asyncio.Event()
+
+        async def write(self, name: str, value: bytes) -> None:
+            if not self.begun.is_set():
+                self.begun.set()
+                await self.go.wait()
+            await super().write(name, value)
+
+    shelf = Slow(tmp_path)
+    store = CookieStore(shelf, Vault(KEY))
+    old, new = (Record("a", Cookies("psid", f"ts-{n}"), history=History(attempted=float(n))) for n in (1, 2))
+    saving = asyncio.create_task(store.save(old))
+    await shelf.begun.wait()
+    assert await store.save(new) == new
+    shelf.go.set()
+    assert await saving == new
+    await store.refresh()
+    assert await stored(tmp_path) == new
+
+
 async def test_another_key_reads_nothing_and_destroys_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     await CookieStore(Files(tmp_path), Vault(KEY)).save(Record("a", Cookies("psid", "ts")))
     other = CookieStore(Files(tmp_path), vault.from_secret("another"))

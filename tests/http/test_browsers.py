@@ -49,6 +49,19 @@ async def test_on_api_only_our_own_page_does_without_a_key(client: Client, origi
         assert await status(client, method, path) == let_in
 
 
+@pytest.mark.parametrize("origin", ["http://[x", "http://x]", "http://[zz]", "http://\u2100.example"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/reload", "/api/session"])
+async def test_an_origin_that_is_none_is_the_callers_fault(client: Client, path: str, origin: str) -> None:
+    assert await status(client, "POST", path, Origin=origin) == 400
+
+
+@pytest.mark.parametrize("origin", ["null", "http://evil.example"])
+async def test_pages_that_may_ask_may_not_change_the_gateway(origin: str) -> None:
+    async with make_client(settings={"server": {"cors_origins": ["*", "null"]}}) as client:
+        assert await status(client, "POST", "/v1/chat/completions", Origin=origin) == 200
+        assert await status(client, "GET", "/api/accounts", Origin=origin) == 403
+
+
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8100", "127.0.0.1.nip.io", "169.254.169.254", "[::2]:80"])
 async def test_a_name_that_was_rebound_to_us_is_misdirected(client: Client, host: str) -> None:
     assert await status(client, "POST", "/v1/chat/completions", Host=host) == 421

@@ -3,9 +3,12 @@ written where it does not belong."""
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import hashlib
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,11 @@ import pytest
 
 from config.settings import Server
 from gateway.errors import BodyTooLarge
-from gateway.http.files import Files
+from gateway.http.files import Files, sweep_for_ever
+from gateway.model import Blob
 from gateway.state.files import FileStore
 from gateway.testing import Client, make_client
-from gateway.wire.filing import Arrival
+from gateway.wire.filing import KEPT_S, Arrival
 from plugins.api_key import Plugin as ApiKey
 from plugins.api_key import Settings as ApiKeySettings
 from tests.http.test_wire_abuse import post, raw
@@ -32,6 +36,7 @@ BOUNDARY = b"Content-Type: multipart/form-data; boundary=b"
 PURPOSE = b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nuser_data\r\n'
 FILE = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n'
 END = b"\r\n--b--\r\n"
+RAW = b"X-Goog-Upload-Protocol: raw"
 
 
 @pytest.fixture
@@ -61,7 +66,10 @@ async def upload(client: Client, headers: dict[str, str] = ME, **fields: Any) ->
 
 def kept(client: Client) -> list[Path]:
     """What lies in the folder of files."""
-    folder = client.gateway.state_dir / "files"
+    return names(client.gateway.state_dir / "files")
+
+
+def names(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
 
 
@@ -233,3 +241,114 @@ async def test_a_full_folder_is_a_413_that_leaves_nothing(tmp_path: Path) -> Non
     with pytest.raises(BodyTooLarge, match="no more room"):
         await files.keep("me", Arrival("b", "text/plain", b"123"))
     assert (store.used(), len(store.all("me"))) == (3, 1)
+
+
+RELATED = {**GEMINI, "Content-Type": 'multipart/related; boundary="a b"', "X-Goog-Upload-Protocol": "multipart"}
+ABOUT = b'--a b\r\nContent-Type: application/json\r\n\r\n{"file": {"displayName": "x"}}\r\n'
+BINARY = b"\r\n\n\r\x00\xff--a b\r--a\n \r" + b"\n" * 50_000 + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "sent", "kept"),
+    [
+        (b"Content-Type: image/png", BINARY, BINARY),
+        (b"Content-Type: text/plain\r\nContent-Transfer-Encoding: Binary", b"", b""),
+        (b"content-transfer-encoding: base64", b"aGVs\r\nbG8=\r\n", b"hello"),
+    ],
+)
+async def test_googles_multipart_keeps_each_byte(client: Client, head: bytes, sent: bytes, kept: bytes) -> None:
+    body = b"preamble\r\n" + ABOUT + b"--a b \r\n" + head + b"\r\n\r\n" + sent + b"\r\n--a b--\r\nepilogue"
+    async with client.http.post("/upload/v1beta/files", data=body, headers=RELATED) as response:
+        file = (await response.json())["file"]
+    assert (file["displayName"], int(file["sizeBytes"])) == ("x", len(kept))
+    assert base64.b64decode(file["sha256Hash"]).decode() == hashlib.sha256(kept).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (ABOUT + b"--a b\r\n\r\nx\r\n", 400),  # broken off
+        (ABOUT + b"--a b\r\n\r\nx\r\n--a b\r\n\r\ny\r\n--a b--", 400),
+        (ABOUT + b"--a b--", 400),
+        (ABOUT + b"--a b\r\n" + b"x: y\r\n" * 2000 + b"\r\nx\r\n--a b--", 400),
+        (ABOUT + b"--a b\r\nContent-Transfer-Encoding: base64\r\n\r\n\xff\r\n--a b--", 400),
+        (ABOUT + b"--a b\r\nContent-Transfer-Encoding: base64\r\n\r\na\r\n--a b--", 400),
+        (ABOUT + b"--a b\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nx\r\n--a b--", 415),
+        (b"", 400),
+    ],
+)
+async def test_googles_multipart_is_whole_or_refused(client: Client, body: bytes, status: int) -> None:
+    async with client.http.post("/upload/v1beta/files", data=body, headers=RELATED) as response:
+        assert (response.status, (await response.json())["error"]["code"]) == (status, status)
+
+
+async def test_googles_multipart_without_a_boundary_is_another_media_type(client: Client) -> None:
+    for kind in ("multipart/related", "multipart/related; boundary=", "multipart/related; boundary=\u00e9", "text/plain"):
+        headers = {**RELATED, "Content-Type": kind}
+        async with client.http.post("/upload/v1beta/files", data=b"x", headers=headers) as response:
+            assert response.status == (400 if "\u00e9" in kind else 415), kind
+
+
+@pytest.mark.parametrize("path", ["/v1/files", "/upload/v1beta/files", "/upload/v1beta/files?upload_id="])
+async def test_large_uploads_at_once_have_a_bound_by_whichever_api(path: str) -> None:
+    begin = {"X-Goog-Upload-Command": "start", "X-Goog-Upload-Protocol": "resumable"}
+    async with make_client(settings={"server": {"max_held_mb": 1.5}}) as client:
+        if path.endswith("="):
+            async with client.http.post("/upload/v1beta/files", headers=begin) as response:
+                path += response.headers["Location"].partition("upload_id=")[2]
+        host, port = client.url.removeprefix("http://").rsplit(":", 1)
+        reader, writer = await asyncio.open_connection(host, int(port))
+        head = post(b"Expect: 100-continue", b"Content-Length: 1200000", BOUNDARY, RAW, path=path.encode(), body=b"")
+        writer.write(head)
+        assert b" 100 " in await reader.readline()  # it is waited for
+        statuses, got = await raw(client, head)
+        assert (statuses, b"Retry-After: 5" in got) == ([503], True)
+        writer.close()
+
+
+class Swept(FileStore):
+    """Counts in `done` how often expired files are looked for; the first time the disk fails."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float], done: Callable[[], object]) -> None:
+        super().__init__(folder, 1000, clock)
+        self._done = done
+        self._failed = False
+
+    def sweep(self) -> None:
+        if not self._failed:
+            self._failed = True
+            raise OSError("no disk")
+        super().sweep()
+        self._done()
+
+
+async def test_what_has_expired_leaves_the_disk_though_nobody_uploads_again(tmp_path: Path) -> None:
+    now, done, loop = [0.0], asyncio.Semaphore(0), asyncio.get_running_loop()
+    store = Swept(tmp_path, lambda: now[0], lambda: loop.call_soon_threadsafe(done.release))
+    FileStore(tmp_path, 1000, lambda: 0.0).put("me", Arrival("a", "text/plain", b"x"))
+    task = asyncio.create_task(sweep_for_ever(store, 0))
+    await done.acquire()
+    assert len(names(tmp_path)) == 2
+    now[0] = KEPT_S
+    while names(tmp_path):
+        await done.acquire()
+    task.cancel()
+
+
+async def test_a_start_deletes_what_expired_while_the_gateway_was_off(tmp_path: Path) -> None:
+    FileStore(tmp_path / "files", 1000, lambda: 0.0).put("me", Arrival("a", "text/plain", b"x"))
+    async with make_client(settings={"state": {"dir": str(tmp_path)}}):
+        while names(tmp_path / "files"):
+            await asyncio.sleep(0)
+
+
+async def test_source_code_that_came_by_googles_api_is_text_for_the_model(client: Client) -> None:
+    headers = {**GEMINI, "X-Goog-Upload-Protocol": "raw", "Content-Type": "text/x-python"}
+    async with client.http.post("/upload/v1beta/files", data=b"print(1)", headers=headers) as response:
+        file = (await response.json())["file"]
+    assert file["mimeType"] == "text/x-python"
+    body = {"contents": [{"parts": [{"text": "What is it?"}, {"fileData": {"fileUri": file["uri"]}}]}]}
+    async with client.http.post("/v1beta/models/gemini-2.5-flash:generateContent", json=body, headers=GEMINI) as response:
+        assert response.status == 200, await response.text()
+    ((_, asked),) = client.upstream.asked
+    assert [part.mime for part in asked.messages[-1].parts if isinstance(part, Blob)] == ["text/plain"]

@@ -30,7 +30,7 @@ def store(folder: Path, *files: bytes) -> tuple[Counting, list[str]]:
 
 def uploaded(kept: FileStore, data: bytes) -> str:
     begun = kept.begin("anonymous", "notes", "text/plain")
-    kept.append(begun.id, data)
+    kept.append(begun, data)
     done = kept.finish(begun.id)
     assert done is not None
     return done.id

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from gateway.state.files import FileStore
+from gateway.state.files import FileStore, OutOfStep
 from gateway.wire.filing import KEPT_S, UPLOAD_S, Arrival, FileRecord
 
 
@@ -21,9 +24,20 @@ class Clock:
         return self.now
 
 
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """As on a disk that is full, no file can grow beyond `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 def uploaded(store: FileStore, owner: str = "me", data: bytes = b"abc") -> FileRecord:
     record = store.begin(owner, "title", "text/plain")
-    assert store.append(record.id, data) is not None
+    assert store.append(record, data) is not None
     done = store.finish(record.id)
     assert done is not None
     return done
@@ -47,7 +61,7 @@ def test_an_upload_that_was_left_is_forgotten_after_an_hour(tmp_path: Path) -> N
     store = FileStore(tmp_path, 1000, clock)
     record = store.begin("me", "", "")
     clock.now += UPLOAD_S + 1
-    assert store.append(record.id, b"x") is None
+    assert store.append(record, b"x") is None
     store.sweep()
     assert store.used() == 0
 
@@ -64,16 +78,16 @@ def test_the_id_of_an_upload_is_worth_nothing_when_it_is_done(tmp_path: Path) ->
     record = store.begin("me", "", "")
     done = store.finish(record.id)
     assert done is not None and done.id != record.id
-    assert store.append(record.id, b"x") is None and store.append(done.id, b"x") is None
+    assert store.append(record, b"x") is None and store.append(done, b"x") is None
     assert store.find(record.id, "me") is None
 
 
 def test_the_folder_has_a_bound_and_is_private(tmp_path: Path) -> None:
     store = FileStore(tmp_path / "files", 5, Clock())
     record = store.begin("me", "", "")
-    store.append(record.id, b"12345")
+    record = store.append(record, b"12345") or record
     with pytest.raises(OSError, match="full"):
-        store.append(record.id, b"6")
+        store.append(record, b"6")
     assert all(path.stat().st_mode & 0o077 == 0 for path in [tmp_path / "files", *(tmp_path / "files").iterdir()])
 
 
@@ -131,3 +145,42 @@ def test_there_is_a_bound_on_their_number_and_room_again_when_some_have_expired(
     clock.now += UPLOAD_S + 1
     store.put("you", Arrival("c", "text/plain", b"x"))
     assert [file.title for file in store.all("you")] == ["c"]
+
+
+def test_what_fails_on_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
+    store = FileStore(tmp_path, 1_000_000, Clock())
+    file = Arrival("a", "text/plain", b"abc")
+    store.put("me", file)
+    there = sorted(tmp_path.iterdir())
+    for size in range(0, there[1].stat().st_size, 10):  # at each step of it: the records grow from one to the next
+        with room_for(size), pytest.raises(OSError, match="large"):
+            store.put("me", file)
+        assert sorted(tmp_path.iterdir()) == there
+
+
+def test_an_upload_that_a_full_disk_broke_off_goes_on_where_it_was(tmp_path: Path) -> None:
+    store = FileStore(tmp_path, 1_000_000, Clock())
+    begun = store.append(store.begin("me", "", ""), b"a" * 900)
+    assert begun is not None
+    with room_for(1000), pytest.raises(OSError, match="large"):
+        store.append(begun, b"b" * 900)
+    assert store.append(begun, b"c" * 50) is not None
+    done = store.finish(begun.id)
+    assert done is not None and store.read(done.id, "me") == (done, b"a" * 900 + b"c" * 50)
+    assert done.sha256 == hashlib.sha256(b"a" * 900 + b"c" * 50).hexdigest()
+
+
+def test_a_piece_that_comes_twice_at_once_is_added_once(tmp_path: Path) -> None:
+    store = FileStore(tmp_path, 1_000_000, Clock())
+    begun = store.begin("me", "", "")
+
+    def send(_: int) -> bool:
+        try:
+            return store.append(begun, b"abc") is not None
+        except OutOfStep as exc:
+            return exc.size != 3
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(send, range(16))) == 1
+    done = store.finish(begun.id)
+    assert done is not None and store.read(done.id, "me") == (done, b"abc")
