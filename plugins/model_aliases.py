@@ -16,6 +16,11 @@ USUAL = {
     "gemini-3-flash": "gemini-3-flash-preview",
     "gemini-3-pro-preview": "gemini-3.0-pro",
     "gemini-3.1-pro-preview": "gemini-3.0-pro",
+    # gemini-cli has these in its lists.
+    "gemini-3.1-pro-preview-customtools": "gemini-3.0-pro",
+    "gemini-3.1-flash-lite": "gemini-2.5-flash-lite",
+    "gemini-3.1-flash-lite-preview": "gemini-2.5-flash-lite",
+    "gemini-3.5-flash": "gemini-2.5-flash",
     "gemini-3-pro": "gemini-3.0-pro",
     "gemini-3.5-flash-lite": "gemini-2.5-flash-lite",
     "gemini-flash-lite-latest": "gemini-2.5-flash-lite",

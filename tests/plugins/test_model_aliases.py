@@ -25,6 +25,21 @@ async def test_a_picture_tool_that_asks_for_a_model_of_others_gets_one_that_draw
         assert client.upstream.asked[0][1].model == "gemini-2.5-flash-image"
 
 
+@pytest.mark.parametrize(
+    ("name", "served"),
+    [
+        ("gemini-3.1-pro-preview-customtools", "gemini-3.0-pro"),
+        ("models/gemini-3.1-flash-lite-preview", "gemini-2.5-flash-lite"),
+        ("gemini-3.5-flash", "gemini-2.5-flash"),
+    ],
+)
+async def test_a_name_from_the_lists_of_gemini_cli_is_one_that_there_is(name: str, served: str) -> None:
+    plugin = model_aliases.Plugin(model_aliases.Settings())
+    async with make_client(plugins=[("model_aliases", plugin)]) as client:
+        assert (await client.chat("hi", model=name)).status == 200
+        assert client.upstream.asked[0][1].model == served
+
+
 async def test_an_alias_of_ones_own_goes_before_the_usual_one() -> None:
     settings = model_aliases.Settings(aliases={"dall-e-3": "gemini-3-pro-image-preview"})
     async with make_client(plugins=[("model_aliases", model_aliases.Plugin(settings))], script=[Script(PICTURE)]) as client:
