@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import io
 import json
 import sqlite3
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from config.loader import Loaded
 from config.settings import Settings
 from gateway import account_commands
 from gateway.simulator import Account, Simulator, Site
-from tests.functional.conftest import Launch, Live
+from tests.functional.conftest import Launch, Live, until
 
 
 class Desk:
@@ -206,9 +205,3 @@ def firefox_home(home: Path, account: Account) -> Path:
         database.executemany("insert into moz_cookies values (?, ?, ?, ?, ?, ?, ?)", rows)
     database.close()
     return home
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition of the system under test; the test's time-out bounds it."""
-    while not condition():
-        await asyncio.sleep(0.02)

@@ -147,7 +147,7 @@ async def test_a_stop_sequence_ends_the_answer_and_is_named(launch: Launch) -> N
 async def test_it_raises_its_own_exceptions_for_upstream_trouble(
     launch: Launch, fault: Fault, error: type[anthropic.APIStatusError], status: int
 ) -> None:
-    async with launch(settings={"upstream": {"first_byte_timeout_s": 0.5}}) as live, sdk(live) as client:
+    async with launch(settings={"upstream": {"first_byte_timeout_s": 1.5}}) as live, sdk(live) as client:
         live.site.fault("a", "generate", fault, times=None)
         with pytest.raises(error) as raised:
             await client.messages.create(model=FLASH, max_tokens=10, messages=SAY)

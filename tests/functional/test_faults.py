@@ -7,7 +7,7 @@ import pytest
 from gateway.simulator import Fault
 from tests.functional.conftest import Launch
 
-QUICK = {"upstream": {"first_byte_timeout_s": 1.0, "stall_timeout_s": 1.0, "tail_timeout_s": 0.5}}
+QUICK = {"upstream": {"first_byte_timeout_s": 1.5, "stall_timeout_s": 1.5, "tail_timeout_s": 0.5}}
 ONCE, BUDGET = 1, 3
 
 # fault, status, code, seconds to wait, requests upstream, with one account

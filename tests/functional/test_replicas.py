@@ -15,7 +15,7 @@ from config.settings import Settings
 from gateway.app import Running, running
 from gateway.simulator import Account, Fault, Simulator, Site
 from gateway.upstream.gemini_web import GeminiWeb
-from tests.functional.conftest import PLUGINS
+from tests.functional.conftest import PLUGINS, until
 from tests.state.conftest import free_port
 
 
@@ -55,12 +55,6 @@ async def replicas(count: int, site: Site, folder: Path, **pool: Any) -> AsyncIt
             for account in site.accounts:
                 for secret in account.cookies.values():
                     assert secret.encode() not in kept + names
-
-
-async def until(condition: Any) -> None:
-    """Wait for a condition of the system under test; the test's time-out bounds it."""
-    while not condition():
-        await asyncio.sleep(0.02)
 
 
 async def test_one_of_two_replicas_rotates_and_the_other_takes_the_value_up(tmp_path: Path) -> None:

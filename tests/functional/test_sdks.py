@@ -63,7 +63,7 @@ async def test_openai_chats_streams_and_lists_models(launch: Launch) -> None:
 async def test_openai_raises_its_own_exceptions_for_upstream_trouble(
     launch: Launch, fault: Fault, error: type[openai.APIStatusError]
 ) -> None:
-    async with launch(settings={"upstream": {"first_byte_timeout_s": 0.5}}) as live, openai_client(live) as client:
+    async with launch(settings={"upstream": {"first_byte_timeout_s": 1.5}}) as live, openai_client(live) as client:
         live.site.fault("a", "generate", fault, times=None)
         with pytest.raises(error) as raised:
             await client.chat.completions.create(model=FLASH, messages=[{"role": "user", "content": "x"}])
@@ -151,7 +151,7 @@ async def test_genai_gets_thoughts_as_thought_parts(launch: Launch) -> None:
     ids=lambda value: getattr(value, "name", None),
 )
 async def test_genai_raises_its_own_exceptions(launch: Launch, fault: Fault, error: type[Exception], status: str) -> None:
-    async with launch(settings={"upstream": {"first_byte_timeout_s": 0.5}}) as live, gemini_client(live).aio as client:
+    async with launch(settings={"upstream": {"first_byte_timeout_s": 1.5}}) as live, gemini_client(live).aio as client:
         live.site.fault("a", "generate", fault, times=None)
         with pytest.raises(error) as raised:
             await client.models.generate_content(model=FLASH, contents="x")
