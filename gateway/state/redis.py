@@ -7,6 +7,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 TAG = "{gateway}"
 TIMEOUT_S = 0.5
 HEARTBEAT_S = 5.0
+# How often a Redis that is away is looked for.
+AWAY_S = 0.5
 
 # KEYS: the windows' logs. ARGV: cost, the ticket, then limit and length (microseconds) of each window.
 # Scores are the server's own microseconds: clocks of replicas do not matter.
@@ -100,6 +103,7 @@ class RedisStore:
         self._replica = uuid.uuid4().hex
         self._heart: asyncio.Task[None] | None = None
         self._away = False
+        self._missed = asyncio.Event()
         self.replicas = 1
 
     async def open(self) -> None:
@@ -197,12 +201,27 @@ class RedisStore:
     def _lost(self, exc: BaseException) -> None:
         if not self._away:
             self._away = True
+            self._missed.set()
             log.warning("redis is away (%s): limiting locally, at 1/%d of the rate", type(exc).__name__, self.replicas)
 
     async def _beat_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(0.5 if self._away else HEARTBEAT_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await self._missed.wait()
+            if self._away:
+                await asyncio.sleep(AWAY_S)
+                await self._disconnect()
             await self._beat()
+
+    async def _disconnect(self) -> None:
+        """Close the connections that wait to be used: they may be as dead as the one that failed, and each would tell
+        only whoever uses it next."""
+        with suppress(RedisError, OSError, TimeoutError):
+            if isinstance(self._redis, RedisCluster):
+                await asyncio.gather(*(node.disconnect() for node in self._redis.get_nodes()))
+            else:
+                await self._redis.connection_pool.disconnect(inuse_connections=False)
 
     async def _beat(self) -> None:
         """Say that this replica lives, and count those that do."""
@@ -214,6 +233,7 @@ class RedisStore:
             return
         if self._away:
             self._away = False
+            self._missed.clear()
             log.warning("redis is back: limits are shared again")
 
 

