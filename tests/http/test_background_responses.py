@@ -13,11 +13,10 @@ from openai.types.responses import Response
 
 from gateway.errors import AccountExhausted
 from gateway.hookspecs import hookimpl
-from gateway.http import detached, records
 from gateway.model import Call, Outcome
 from gateway.state.memory import MemoryStore
 from gateway.testing import Client, Script
-from tests.http.test_kept_responses import FLASH, gateway, sdk
+from tests.http.test_kept_responses import FLASH, gateway, sdk, with_file
 
 
 async def ended(ada: openai.AsyncOpenAI, id: str) -> Response:
@@ -165,8 +164,7 @@ async def test_it_is_over_once_however_often_it_is_cancelled() -> None:
 
 async def test_its_files_count_until_it_is_over() -> None:
     settings = {"server": {"max_held_mb": 1.5}}
-    file = {"type": "input_file", "file_data": "data:text/plain;base64," + "QUJD" * 300_000}
-    question: Any = [{"role": "user", "content": [file, {"type": "input_text", "text": "Hi"}]}]
+    question = with_file(1.2)
     go_on = asyncio.Event()
     async with gateway(script=[Script("Hel", go_on, "lo")], settings=settings) as client, sdk(client) as ada:
         receipt = await ada.responses.create(model=FLASH, input=question, background=True)
@@ -177,20 +175,19 @@ async def test_its_files_count_until_it_is_over() -> None:
         await ada.responses.create(model=FLASH, input=question)
 
 
-async def test_what_is_too_large_to_be_kept_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "MOST_BYTES", 5000)
-    async with gateway(script=[Script("x" * 5000)]) as client, sdk(client) as ada:
+async def test_what_is_too_large_to_be_kept_has_failed() -> None:
+    async with gateway(script=[Script("x" * 16_000_000)]) as client, sdk(client) as ada:
         final = await ended(ada, (await ada.responses.create(model=FLASH, input="Hi", background=True)).id)
         assert final.status == "failed" and final.error is not None and "larger than" in final.error.message
         with pytest.raises(openai.APIStatusError) as raised:
-            await ada.responses.create(model=FLASH, input="x" * 5000, background=True)
+            await ada.responses.create(model=FLASH, input=with_file(16), background=True)
         assert raised.value.status_code == 413
 
 
-async def test_one_caller_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detached, "_MOST_OF_ONE", 1)
-    async with gateway(script=[Script(asyncio.Event())]) as client, sdk(client) as ada, sdk(client, "sk-bob") as bob:
-        first = await ada.responses.create(model=FLASH, input="Hi", background=True)
+async def test_one_caller_leaves_room_for_others() -> None:
+    options: Any = {"script": [Script(asyncio.Event())], "settings": {"server": {"shutdown_grace_s": 0}}}
+    async with gateway(**options) as client, sdk(client) as ada, sdk(client, "sk-bob") as bob:
+        first, *_ = [await ada.responses.create(model=FLASH, input="Hi", background=True) for _ in range(32)]
         with pytest.raises(openai.InternalServerError, match="background"):
             await ada.responses.create(model=FLASH, input="Hi", background=True)
         other = await bob.responses.create(model=FLASH, input="Hi", background=True)
