@@ -11,7 +11,8 @@ import aiohttp
 import pytest
 
 from gateway.simulator import Fault, filler
-from tests.functional.conftest import Launch, Live, until
+from tests.functional.conftest import Launch, Live
+from tests.waiting import until
 
 FAULTS = [
     Fault("1037"),

@@ -15,21 +15,17 @@ from gateway.errors import AccountExhausted
 from gateway.hookspecs import hookimpl
 from gateway.model import Call, Outcome
 from gateway.state.memory import MemoryStore
-from gateway.testing import Client, Script
+from gateway.testing import Script
 from tests.http.test_kept_responses import FLASH, gateway, sdk, with_file
+from tests.waiting import until
 
 
 async def ended(ada: openai.AsyncOpenAI, id: str) -> Response:
     """Poll as a client does."""
-    while (response := await ada.responses.retrieve(id)).status in ("queued", "in_progress"):
-        pass
+    async with asyncio.timeout(20):
+        while (response := await ada.responses.retrieve(id)).status in ("queued", "in_progress"):
+            pass
     return response
-
-
-async def asked(client: Client, ada: openai.AsyncOpenAI, id: str) -> None:
-    """Poll until the upstream is asked."""
-    while not client.upstream.asked:
-        await ada.responses.retrieve(id)
 
 
 async def test_a_receipt_comes_at_once_and_the_answer_is_polled_for() -> None:
@@ -37,7 +33,7 @@ async def test_a_receipt_comes_at_once_and_the_answer_is_polled_for() -> None:
     async with gateway(script=[Script("Hel", go_on, "lo")]) as client, sdk(client) as ada:
         receipt = await ada.responses.create(model=FLASH, input="Hi", background=True)
         assert (receipt.status, receipt.background, receipt.output) == ("queued", True, [])
-        await asked(client, ada, receipt.id)
+        await until(lambda: client.upstream.asked)
         assert (await ada.responses.retrieve(receipt.id)).status == "in_progress"
         go_on.set()
         final = await ended(ada, receipt.id)
@@ -51,7 +47,7 @@ async def test_a_receipt_comes_at_once_and_the_answer_is_polled_for() -> None:
 async def test_what_is_not_wanted_any_more_frees_its_account() -> None:
     async with gateway(script=[Script("Hel", asyncio.Event())]) as client, sdk(client) as ada:
         receipt = await ada.responses.create(model=FLASH, input="Hi", background=True)
-        await asked(client, ada, receipt.id)
+        await until(lambda: client.upstream.asked)
         cancelled = await ada.responses.cancel(receipt.id)
         assert cancelled.status == "cancelled"
         assert await ada.responses.retrieve(receipt.id) == cancelled
@@ -126,11 +122,10 @@ async def test_the_end_of_the_gateway_waits_for_it_or_says_so_in_its_record(in_t
         plugins = [("finished", finished)]
         client = await stack.enter_async_context(gateway(plugins, script=[Script("Hel", go_on, "lo")], **options))
         ada = await stack.enter_async_context(sdk(client))
-        receipt = await ada.responses.create(model=FLASH, input="Hi", background=True)
-        await asked(client, ada, receipt.id)
+        await ada.responses.create(model=FLASH, input="Hi", background=True)
+        await until(lambda: client.upstream.asked)
         closing = asyncio.create_task(stack.aclose())
-        while not client.gateway.boundary.stopping:
-            await asyncio.sleep(0.01)
+        await until(lambda: client.gateway.boundary.stopping)
         if in_time:
             go_on.set()
         await closing
@@ -154,11 +149,10 @@ async def test_it_is_over_once_however_often_it_is_cancelled() -> None:
     options: Any = {"script": [Script("Hel", asyncio.Event())], "state": Far()}
     async with gateway([("finished", finished)], **options) as client, sdk(client) as ada:
         receipt = await ada.responses.create(model=FLASH, input="Hi", background=True)
-        await asked(client, ada, receipt.id)
+        await until(lambda: client.upstream.asked)
         found = await asyncio.gather(*(ada.responses.cancel(receipt.id) for _ in range(5)))
         assert {one.status for one in found} == {"cancelled"}
-        while not finished.found:
-            await asyncio.sleep(0)
+        await until(lambda: finished.found)
     assert finished.found == ["ClientLeft"]
 
 
@@ -200,10 +194,10 @@ async def test_what_another_process_deletes_stays_deleted() -> None:
     store, finished, go_on = MemoryStore(), Finished(), asyncio.Event()
     options: Any = {"script": [Script("Hel", go_on, "lo")], "state": store}
     async with gateway([("finished", finished)], **options) as client, sdk(client) as ada:
-        await asked(client, ada, (await ada.responses.create(model=FLASH, input="Hi", background=True)).id)
+        await ada.responses.create(model=FLASH, input="Hi", background=True)
+        await until(lambda: client.upstream.asked)
         (key,) = await store.keys("answer:")
         await store.delete(key)
         go_on.set()
-        while not finished.found:
-            await asyncio.sleep(0.01)
+        await until(lambda: finished.found)
         assert await store.keys("answer:") == []

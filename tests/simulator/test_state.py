@@ -32,10 +32,8 @@ async def test_waiting_for_an_entry_that_is_there_or_comes_or_does_not() -> None
     log = Log()
     first = log.add(entry(endpoint="app"))
     assert await log.wait(lambda found: found.endpoint == "app") is first
-    waiting = asyncio.create_task(log.wait(lambda found: found.endpoint == "rpc"))
-    await asyncio.sleep(0)
-    second = log.add(entry(endpoint="rpc"))
-    assert await waiting is second
+    asyncio.get_running_loop().call_soon(log.add, second := entry(endpoint="rpc"))
+    assert await log.wait(lambda found: found.endpoint == "rpc") is second
     with pytest.raises(TimeoutError):
         await log.wait(lambda found: found.endpoint == "image", timeout_s=0)
 
