@@ -22,7 +22,7 @@ from gateway.state.store import StateAway, StateStore
 log = logging.getLogger("gateway.plugins.alerts")
 _OUT = ("expired", "rejected")
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
-_ATTEMPTS, _PAUSE_S = 3, 2.0
+_ATTEMPTS = 3
 
 
 class Settings(BaseModel):
@@ -35,6 +35,7 @@ class Settings(BaseModel):
     least_ready: int = Field(1, ge=0, description="A message when fewer accounts can serve; 0: never.")
     ahead_s: float = Field(3600, ge=0, description="How long before an account probably needs cookies to say so.")
     repeat_s: float = Field(21_600, gt=0, description="The same trouble is told again only after so many seconds.")
+    retry_s: float = Field(2, gt=0, le=60, description="Pause before a failed message is sent again; the next is twice it.")
     check_s: float = Field(30, gt=0, le=3600, description="How often to look, beside each change of an account.")
 
     @model_validator(mode="after")
@@ -148,7 +149,7 @@ class Plugin:
     async def _send(self, body: Mapping[str, object], title: str, session: aiohttp.ClientSession) -> None:
         for attempt in range(_ATTEMPTS):
             if attempt:
-                await asyncio.sleep(_PAUSE_S * attempt)
+                await asyncio.sleep(self._settings.retry_s * attempt)
             try:
                 async with session.post(self._settings.url.get_secret_value(), json=body) as response:
                     if response.status < 300:

@@ -45,11 +45,11 @@ class Broken:
 
 
 class Watcher:
-    """Tells when `wanted` generations have begun, and when a request is over."""
+    """Tells when `wanted` generations have begun, when so many pieces have come of them, and when a request is over."""
 
     def __init__(self, wanted: int) -> None:
-        self._left = wanted
-        self.begun, self.over = asyncio.Event(), asyncio.Event()
+        self._left = self._silent = wanted
+        self.begun, self.said, self.over = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.outcome: Outcome | None = None
 
     @hookimpl
@@ -59,6 +59,9 @@ class Watcher:
             self.begun.set()
         async for event in generate(call):
             yield event
+            self._silent -= 1
+            if self._silent == 0:
+                self.said.set()
 
     @hookimpl
     async def call_finished(self, call: Call, outcome: Outcome) -> None:
@@ -173,9 +176,7 @@ async def test_who_leaves_before_several_pictures_come_has_used_what_came_of_the
     plugins, script = [("watcher", watcher)], [Script("Well, ", asyncio.Event())]
     async with make_client(plugins=plugins, script=script, accounts=2) as client:
         asked = asyncio.create_task(ask(client, n=2))
-        while not all(view.in_flight for view in client.gateway.pool.views()):
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.05)
+        await watcher.said.wait()
         asked.cancel()
         await watcher.over.wait()
     assert watcher.outcome is not None and watcher.outcome.error == "ClientLeft"

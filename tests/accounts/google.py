@@ -80,8 +80,8 @@ class Google:
         return next((account for account in self.accounts.values() if account.psid == cookies.psid), None)
 
     def secrets(self) -> list[str]:
-        """Every value that there ever was."""
-        return [value for account in self.accounts.values() for value in (account.psid, *account.issued)]
+        """What the cookies of an account have in them, one for each account: every value that there ever was has it."""
+        return [account.psid for account in self.accounts.values()]
 
 
 @dataclass

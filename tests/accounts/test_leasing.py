@@ -14,6 +14,7 @@ from gateway.testing import Client, Script, ScriptedUpstream, make_client
 from plugins.metrics import STATES
 from plugins.metrics import Plugin as Metrics
 from plugins.metrics import Settings as MetricsSettings
+from tests.waiting import until
 
 
 def asked(client: Client) -> list[str]:
@@ -23,8 +24,7 @@ def asked(client: Client) -> list[str]:
 async def held(client: Client, count: int, number: int) -> list[asyncio.Task[object]]:
     """`count` calls that are answered by a script which waits, begun and in flight."""
     tasks: list[asyncio.Task[object]] = [asyncio.create_task(client.chat("hello")) for _ in range(count)]
-    while len(client.upstream.asked) < number:
-        await asyncio.sleep(0)
+    await until(lambda: len(client.upstream.asked) == number)
     return tasks
 
 
@@ -42,8 +42,7 @@ async def test_beyond_the_cap_calls_wait_their_turn_and_beyond_the_queue_they_ar
     settings = {"pool": {"max_concurrency": 2, "queue_size": 3, "queue_timeout_s": 20}}
     async with make_client(script=[Script(gate, "x")], settings=settings) as client:
         tasks = [asyncio.create_task(client.chat("hello")) for _ in range(5)]
-        while client.gateway.pool.queued < 3:
-            await asyncio.sleep(0)
+        await until(lambda: client.gateway.pool.queued == 3)
         refused = await client.chat("hello")
         assert (refused.status, refused.body["error"]["code"]) == (503, "overloaded")
         assert int(refused.headers["Retry-After"]) == 10
@@ -68,12 +67,10 @@ async def test_whoever_leaves_the_queue_leaves_no_gap() -> None:
         tasks = await held(client, 1, 1)
         leaving = [asyncio.create_task(client.chat("hello")) for _ in range(5)]
         staying = asyncio.create_task(client.chat("hello"))
-        while client.gateway.pool.queued < 6:
-            await asyncio.sleep(0)
+        await until(lambda: client.gateway.pool.queued == 6)
         for task in leaving:
             task.cancel()
-        while client.gateway.pool.queued > 1:
-            await asyncio.sleep(0)
+        await until(lambda: client.gateway.pool.queued == 1)
         gate.set()
         await asyncio.gather(*tasks)
         assert (await staying).status == 200
@@ -218,8 +215,7 @@ async def test_while_one_call_finds_out_whether_an_account_serves_again_the_othe
             await client.chat("hello")
         (probe,) = await held(client, 1, 4)
         other = asyncio.create_task(client.chat("hello"))
-        while not client.gateway.pool.queued:
-            await asyncio.sleep(0)
+        await until(lambda: client.gateway.pool.queued)
         gate.set()
         assert ((await probe).text, (await other).text) == ("back", "too")  # type: ignore[attr-defined]
 

@@ -29,6 +29,7 @@ from gateway.model import Call, TextDelta
 from gateway.state.memory import MemoryStore
 from gateway.upstream.protocol import Cookies, Rotated, Rotation
 from tests.accounts.google import Google, Killed, Process
+from tests.waiting import until
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 BEGUN = 1_790_000_000.0
@@ -354,8 +355,7 @@ async def test_news_that_come_while_a_rotation_is_written_down_do_not_let_it_be_
         here.google.accounts["a"].mood = Rotation.FAILED
         here.now += 11 * MINUTE
         await here.keeper.tick()
-        while not shelf.waits:
-            await asyncio.sleep(0)
+        await until(lambda: shelf.waits)
         other = CookieStore(shelf, Vault(KEY))
         await other.refresh()
         await other.save(replace(other.get("b"), language="de", edited=here.now))  # type: ignore[type-var]

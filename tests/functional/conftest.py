@@ -95,13 +95,6 @@ def launch(tmp_path: Path) -> Launch:
     return start
 
 
-async def until(condition: Callable[[], bool], within_s: float = 20.0) -> None:
-    """Wait for a condition of the system under test; TimeoutError, which names the line, when it does not come."""
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 def _table(
     site: Site, proxies: list[str], ca_file: Path, folder: Path, settings: dict[str, Any], configured: dict[str, str]
 ) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from config.loader import Loaded
 from config.settings import Settings
 from gateway import account_commands
 from gateway.simulator import Account, Simulator, Site
-from tests.functional.conftest import Launch, Live, until
+from tests.functional.conftest import Launch, Live
+from tests.waiting import until
 
 
 class Desk:

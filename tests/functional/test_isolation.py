@@ -11,7 +11,8 @@ import aiohttp
 import pytest
 
 from gateway.simulator import Fault, filler
-from tests.functional.conftest import Launch, Live, until
+from tests.functional.conftest import Launch, Live
+from tests.waiting import until
 
 FAULTS = [
     Fault("1037"),
@@ -91,7 +92,7 @@ async def leave_after_first_piece(live: Live) -> None:
     body = {
         "model": "gemini-2.5-flash",
         "stream": True,
-        "messages": [{"role": "user", "content": "[[sim chars=4000 frames=200 pace_ms=50]]"}],
+        "messages": [{"role": "user", "content": "[[sim chars=4000 frames=200 pace_ms=20]]"}],
     }
     timeout = aiohttp.ClientTimeout(total=20)
     async with live.client.http.post("/v1/chat/completions", json=body, timeout=timeout) as response:

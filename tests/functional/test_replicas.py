@@ -15,8 +15,9 @@ from config.settings import Settings
 from gateway.app import Running, running
 from gateway.simulator import Account, Fault, Simulator, Site
 from gateway.upstream.gemini_web import GeminiWeb
-from tests.functional.conftest import PLUGINS, until
+from tests.functional.conftest import PLUGINS
 from tests.state.conftest import free_port
+from tests.waiting import until
 
 
 @asynccontextmanager

@@ -13,24 +13,19 @@ from openai.types.responses import Response
 
 from gateway.errors import AccountExhausted
 from gateway.hookspecs import hookimpl
-from gateway.http import detached, records
 from gateway.model import Call, Outcome
 from gateway.state.memory import MemoryStore
-from gateway.testing import Client, Script
-from tests.http.test_kept_responses import FLASH, gateway, sdk
+from gateway.testing import Script
+from tests.http.test_kept_responses import FLASH, gateway, sdk, with_file
+from tests.waiting import until
 
 
 async def ended(ada: openai.AsyncOpenAI, id: str) -> Response:
     """Poll as a client does."""
-    while (response := await ada.responses.retrieve(id)).status in ("queued", "in_progress"):
-        pass
+    async with asyncio.timeout(20):
+        while (response := await ada.responses.retrieve(id)).status in ("queued", "in_progress"):
+            pass
     return response
-
-
-async def asked(client: Client, ada: openai.AsyncOpenAI, id: str) -> None:
-    """Poll until the upstream is asked."""
-    while not client.upstream.asked:
-        await ada.responses.retrieve(id)
 
 
 async def test_a_receipt_comes_at_once_and_the_answer_is_polled_for() -> None:
@@ -38,7 +33,7 @@ async def test_a_receipt_comes_at_once_and_the_answer_is_polled_for() -> None:
     async with gateway(script=[Script("Hel", go_on, "lo")]) as client, sdk(client) as ada:
         receipt = await ada.responses.create(model=FLASH, input="Hi", background=True)
         assert (receipt.status, receipt.background, receipt.output) == ("queued", True, [])
-        await asked(client, ada, receipt.id)
+        await until(lambda: client.upstream.asked)
         assert (await ada.responses.retrieve(receipt.id)).status == "in_progress"
         go_on.set()
         final = await ended(ada, receipt.id)
@@ -52,7 +47,7 @@ async def test_a_receipt_comes_at_once_and_the_answer_is_polled_for() -> None:
 async def test_what_is_not_wanted_any_more_frees_its_account() -> None:
     async with gateway(script=[Script("Hel", asyncio.Event())]) as client, sdk(client) as ada:
         receipt = await ada.responses.create(model=FLASH, input="Hi", background=True)
-        await asked(client, ada, receipt.id)
+        await until(lambda: client.upstream.asked)
         cancelled = await ada.responses.cancel(receipt.id)
         assert cancelled.status == "cancelled"
         assert await ada.responses.retrieve(receipt.id) == cancelled
@@ -127,11 +122,10 @@ async def test_the_end_of_the_gateway_waits_for_it_or_says_so_in_its_record(in_t
         plugins = [("finished", finished)]
         client = await stack.enter_async_context(gateway(plugins, script=[Script("Hel", go_on, "lo")], **options))
         ada = await stack.enter_async_context(sdk(client))
-        receipt = await ada.responses.create(model=FLASH, input="Hi", background=True)
-        await asked(client, ada, receipt.id)
+        await ada.responses.create(model=FLASH, input="Hi", background=True)
+        await until(lambda: client.upstream.asked)
         closing = asyncio.create_task(stack.aclose())
-        while not client.gateway.boundary.stopping:
-            await asyncio.sleep(0.01)
+        await until(lambda: client.gateway.boundary.stopping)
         if in_time:
             go_on.set()
         await closing
@@ -155,18 +149,16 @@ async def test_it_is_over_once_however_often_it_is_cancelled() -> None:
     options: Any = {"script": [Script("Hel", asyncio.Event())], "state": Far()}
     async with gateway([("finished", finished)], **options) as client, sdk(client) as ada:
         receipt = await ada.responses.create(model=FLASH, input="Hi", background=True)
-        await asked(client, ada, receipt.id)
+        await until(lambda: client.upstream.asked)
         found = await asyncio.gather(*(ada.responses.cancel(receipt.id) for _ in range(5)))
         assert {one.status for one in found} == {"cancelled"}
-        while not finished.found:
-            await asyncio.sleep(0)
+        await until(lambda: finished.found)
     assert finished.found == ["ClientLeft"]
 
 
 async def test_its_files_count_until_it_is_over() -> None:
     settings = {"server": {"max_held_mb": 1.5}}
-    file = {"type": "input_file", "file_data": "data:text/plain;base64," + "QUJD" * 300_000}
-    question: Any = [{"role": "user", "content": [file, {"type": "input_text", "text": "Hi"}]}]
+    question = with_file(1.2)
     go_on = asyncio.Event()
     async with gateway(script=[Script("Hel", go_on, "lo")], settings=settings) as client, sdk(client) as ada:
         receipt = await ada.responses.create(model=FLASH, input=question, background=True)
@@ -177,20 +169,19 @@ async def test_its_files_count_until_it_is_over() -> None:
         await ada.responses.create(model=FLASH, input=question)
 
 
-async def test_what_is_too_large_to_be_kept_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "MOST_BYTES", 5000)
-    async with gateway(script=[Script("x" * 5000)]) as client, sdk(client) as ada:
+async def test_what_is_too_large_to_be_kept_has_failed() -> None:
+    async with gateway(script=[Script("x" * 16_000_000)]) as client, sdk(client) as ada:
         final = await ended(ada, (await ada.responses.create(model=FLASH, input="Hi", background=True)).id)
         assert final.status == "failed" and final.error is not None and "larger than" in final.error.message
         with pytest.raises(openai.APIStatusError) as raised:
-            await ada.responses.create(model=FLASH, input="x" * 5000, background=True)
+            await ada.responses.create(model=FLASH, input=with_file(16), background=True)
         assert raised.value.status_code == 413
 
 
-async def test_one_caller_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detached, "_MOST_OF_ONE", 1)
-    async with gateway(script=[Script(asyncio.Event())]) as client, sdk(client) as ada, sdk(client, "sk-bob") as bob:
-        first = await ada.responses.create(model=FLASH, input="Hi", background=True)
+async def test_one_caller_leaves_room_for_others() -> None:
+    options: Any = {"script": [Script(asyncio.Event())], "settings": {"server": {"shutdown_grace_s": 0}}}
+    async with gateway(**options) as client, sdk(client) as ada, sdk(client, "sk-bob") as bob:
+        first, *_ = [await ada.responses.create(model=FLASH, input="Hi", background=True) for _ in range(32)]
         with pytest.raises(openai.InternalServerError, match="background"):
             await ada.responses.create(model=FLASH, input="Hi", background=True)
         other = await bob.responses.create(model=FLASH, input="Hi", background=True)
@@ -203,10 +194,10 @@ async def test_what_another_process_deletes_stays_deleted() -> None:
     store, finished, go_on = MemoryStore(), Finished(), asyncio.Event()
     options: Any = {"script": [Script("Hel", go_on, "lo")], "state": store}
     async with gateway([("finished", finished)], **options) as client, sdk(client) as ada:
-        await asked(client, ada, (await ada.responses.create(model=FLASH, input="Hi", background=True)).id)
+        await ada.responses.create(model=FLASH, input="Hi", background=True)
+        await until(lambda: client.upstream.asked)
         (key,) = await store.keys("answer:")
         await store.delete(key)
         go_on.set()
-        while not finished.found:
-            await asyncio.sleep(0.01)
+        await until(lambda: finished.found)
         assert await store.keys("answer:") == []

@@ -15,6 +15,7 @@ from gateway.http.connections import most_connections, one_user_agent
 from gateway.http.memory import HighWater, mark
 from gateway.testing import Client, Script, make_client
 from tests.http.test_wire_abuse import ASK, post, raw
+from tests.waiting import until
 
 MANY = 10_000
 
@@ -37,11 +38,11 @@ async def test_ten_thousand_idle_connections_do_not_keep_anybody_out(descriptors
     count = min(MANY, descriptors // 2 - 300)
     settings = {"server": {"max_connections": count // 2, "header_timeout_s": 300}}
     async with make_client(settings=settings) as client:
-        idle = []
+        idle: list[socket.socket] = []
         try:
-            for number in range(count):
-                idle.append(opened := await asyncio.to_thread(dial, client))
-                if number % 2:
+            while len(idle) < count:  # a hop to a thread for each would take most of the time
+                idle += await asyncio.to_thread(lambda: [dial(client) for _ in range(50)])
+                for opened in idle[-50::2]:
                     opened.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nX-")
             loop = asyncio.get_running_loop()
             begun = loop.time()
@@ -59,8 +60,7 @@ async def test_a_connection_that_works_is_never_closed_for_an_idle_one() -> None
     settings = {"server": {"max_connections": 10}}
     async with make_client(script=[Script("one", go_on, "two")], settings=settings) as client:
         busy = asyncio.create_task(client.chat("hello"))
-        while not client.upstream.asked:
-            await asyncio.sleep(0.01)
+        await until(lambda: client.upstream.asked)
         idle = [dial(client) for _ in range(30)]
         async with client.http.get("/health") as response:
             assert response.status == 200
@@ -75,8 +75,7 @@ async def test_when_all_are_busy_the_next_is_told_to_come_back() -> None:
     settings = {"server": {"max_connections": 10}, "pool": {"max_concurrency": 50}}
     async with make_client(script=[Script(go_on, "done")], settings=settings) as client:
         busy = [asyncio.create_task(client.chat("hello")) for _ in range(10)]
-        while len(client.upstream.asked) < 10:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(client.upstream.asked) == 10)
         statuses, got = await raw(client, post(b"Content-Length: %d" % len(ASK)))
         assert statuses == [503]
         assert b"Retry-After: 5" in got and b'"code":"overloaded"' in got
@@ -89,14 +88,11 @@ async def test_a_caller_who_never_reads_loses_the_connection_and_frees_the_accou
     huge = "x" * 30_000_000
     settings = {"server": {"write_stall_s": 0.5}}
     async with make_client(script=[Script(huge)], settings=settings) as client:
-        deaf = dial(client)
         body = ASK[:-1] + (b',"stream":true}' if stream else b"}")
-        deaf.sendall(post(b"Content-Length: %d" % len(body), body=body))
-        async with asyncio.timeout(20):
-            while not client.upstream.asked or client.gateway._front._listener.open:
-                await asyncio.sleep(0.05)
-        assert client.gateway.pool.views()[0].in_flight == 0
-        deaf.close()
+        with dial(client) as deaf:
+            deaf.sendall(post(b"Content-Length: %d" % len(body), body=body))
+            await until(lambda: client.upstream.asked and not client.gateway._front._listener.open)
+            await until(lambda: client.gateway.pool.views()[0].in_flight == 0)
 
 
 async def test_a_head_that_is_too_large_is_a_431_in_json() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import openai
 import pytest
 
+from gateway.hookspecs import Dialects, hookimpl
 from gateway.model import Call, Image, ImageReady
 from gateway.testing import Script
 from gateway.wire.openai_chat import OpenAIChat
@@ -75,17 +76,27 @@ async def test_a_page_has_a_size_that_can_be_read() -> None:
                 await ada.chat.completions.list(extra_query={"limit": limit})
 
 
-async def test_pictures_are_encoded_for_the_record_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    threads: list[threading.Thread] = []
-    real = OpenAIChat.record
+class Watched(OpenAIChat):
+    """Chat completions that note which thread makes a record; as a plugin."""
 
-    def record(dialect: OpenAIChat, call: Call) -> bytes | None:
-        threads.append(threading.current_thread())
-        return real(dialect, call)
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: list[threading.Thread] = []
 
-    monkeypatch.setattr(OpenAIChat, "record", record)
+    @hookimpl
+    def register_dialects(self, dialects: Dialects) -> None:
+        dialects.add(self)
+
+    def record(self, call: Call) -> bytes | None:
+        self.threads.append(threading.current_thread())
+        return super().record(call)
+
+
+async def test_pictures_are_encoded_for_the_record_beside_the_loop() -> None:
+    watched = Watched()
     drawn = ImageReady(Image(b"\x89PNG\r\n\x1a\n", "image/png", 1024, 1024))
-    async with gateway(script=[Script("Hi"), Script("Look: ", drawn)]) as client, sdk(client) as ada:
+    script = [Script("Hi"), Script("Look: ", drawn)]
+    async with gateway([("watched", watched)], script=script) as client, sdk(client) as ada:
         for _ in range(2):
             await ada.chat.completions.create(model=FLASH, messages=ASKED, store=True)
-    assert [thread is threading.main_thread() for thread in threads] == [True, False]
+    assert [thread is threading.main_thread() for thread in watched.threads] == [True, False]

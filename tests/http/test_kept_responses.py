@@ -9,7 +9,6 @@ from typing import Any
 import openai
 import pytest
 
-from gateway.http import records
 from gateway.model import Finished, Text, TextDelta
 from gateway.state.memory import MemoryStore
 from gateway.state.store import StateAway
@@ -80,10 +79,16 @@ async def test_nothing_is_kept_that_should_not_be(store: bool, days: float) -> N
             await ada.responses.retrieve(passing.id)
 
 
-async def test_what_is_too_large_is_answered_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "MOST_BYTES", 10_000)
+def with_file(megabytes: float) -> Any:
+    """A question about a text file, which takes so many MB in a request, and in a record."""
+    data = "data:text/plain;base64," + "QUJD" * round(megabytes * 250_000)
+    file = {"type": "input_file", "filename": "long.txt", "file_data": data}
+    return [{"role": "user", "content": [file, {"type": "input_text", "text": "Hi"}]}]
+
+
+async def test_what_is_too_large_is_answered_and_not_kept() -> None:
     async with gateway() as client, sdk(client) as ada:
-        large = await ada.responses.create(model=FLASH, input="x" * 20_000)
+        large = await ada.responses.create(model=FLASH, input=with_file(16))
         assert large.output_text == "Hello"
         with pytest.raises(openai.NotFoundError):
             await ada.responses.retrieve(large.id)

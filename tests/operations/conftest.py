@@ -20,6 +20,7 @@ import aiohttp
 import pytest
 
 from gateway.simulator import Account, Simulator, Site
+from tests.waiting import until
 
 ROOT = Path(__file__).parent.parent.parent
 PLUGINS = ["metrics", "access_log", "api_key", "model_aliases", "rate_limit", "retry", "openai_api", "gemini_api"]
@@ -58,11 +59,9 @@ class Process:
         await asyncio.gather(*self.reading)
         return status
 
-    async def says(self, text: str) -> None:
-        """Wait until it has said `text`."""
-        async with asyncio.timeout(40):
-            while not any(text in line for line in self.said):
-                await asyncio.sleep(0.02)
+    async def says(self, text: str, times: int = 1) -> None:
+        """Wait until it has said `text`, in so many lines."""
+        await until(lambda: self.said_times(text) >= times, within_s=40)
 
     def said_times(self, text: str) -> int:
         """In how many lines it has said `text`."""
@@ -78,6 +77,18 @@ class Process:
                             return
                 except aiohttp.ClientError:
                     pass
+                await asyncio.sleep(0.05)
+
+
+async def until_healthy(url: str) -> None:
+    """Wait until somebody listens there, on a connection of its own, and says that it lives."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                async with aiohttp.ClientSession() as http, http.get(f"{url}/health") as response:
+                    assert response.status == 200
+                    return
+            except aiohttp.ClientConnectionError:
                 await asyncio.sleep(0.05)
 
 

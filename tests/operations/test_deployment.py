@@ -26,7 +26,7 @@ from gateway import plugin_loader, reference
 from gateway.testing import make_client
 from plugins.metrics import Plugin as Metrics
 from plugins.metrics import Settings as MetricsSettings
-from tests.operations.conftest import ASK, ROOT, Start, free_port
+from tests.operations.conftest import ASK, ROOT, Start, free_port, until_healthy
 
 BIN = Path(sys.executable).parent
 DEPLOY = ROOT / "deploy"
@@ -226,13 +226,7 @@ async def test_streams_go_through_the_proxy_as_they_come(start: Start, http: aio
         )
         try:
             url = f"http://127.0.0.1:{site}"
-            while True:
-                try:
-                    async with http.get(f"{url}/health") as response:
-                        assert response.status == 200
-                        break
-                except aiohttp.ClientConnectionError:
-                    await asyncio.sleep(0.05)
+            await until_healthy(url)
             prompt = "[[sim chars=600 frames=20 pace_ms=50]]"
             slow = {**ASK, "stream": True, "messages": [{"role": "user", "content": prompt}]}
             pieces = []

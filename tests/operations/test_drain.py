@@ -14,6 +14,7 @@ from gateway.hookspecs import hookimpl
 from gateway.model import Call, Outcome
 from gateway.testing import Script, make_client
 from tests.operations.conftest import ASK, Start
+from tests.waiting import until
 
 
 class Outcomes:
@@ -72,8 +73,7 @@ async def test_what_does_not_end_in_time_is_told_so() -> None:
         async with client.http.post("/v1/chat/completions", json={**ASK, "stream": True}) as stream:
             got = await stream.content.readuntil(b"Once upon")
             whole = asyncio.create_task(client.chat("hello"))
-            while len(client.upstream.asked) < 2:
-                await asyncio.sleep(0.01)
+            await until(lambda: len(client.upstream.asked) == 2)
             begun.set()
             await client.gateway.drain()
             got += await stream.content.read()
@@ -146,16 +146,14 @@ async def test_a_rolling_restart_of_two_replicas_loses_no_request(start: Start) 
         checks = [asyncio.create_task(check(process.url, http)) for process in (one, two)]
         await one.ready(http)
         await two.ready(http)
-        while len(ready) < 2:
-            await asyncio.sleep(0.05)
+        await until(lambda: len(ready) == 2)
         loads = [asyncio.create_task(load(number, http)) for number in range(8)]
         one.signal(signal.SIGTERM)
         assert await one.ended() == 0
         async with start(server=timing) as third:
             checks.append(asyncio.create_task(check(third.url, http)))
             await third.ready(http)
-            while third.url not in ready:
-                await asyncio.sleep(0.05)
+            await until(lambda: third.url in ready)
             two.signal(signal.SIGTERM)
             assert await two.ended() == 0
             over.set()

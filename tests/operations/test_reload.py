@@ -19,6 +19,7 @@ from gateway.hookspecs import Services, hookimpl
 from gateway.plugin_loader import from_instances
 from gateway.testing import Script, ScriptedUpstream, _Dialects
 from tests.operations.conftest import ASK, Start
+from tests.waiting import until
 
 OTHER = {"Authorization": "Bearer sk-another-key"}
 
@@ -96,9 +97,8 @@ async def test_no_request_is_lost_while_it_reloads_under_load(start: Start, http
             if number % 2:
                 changed(process.file, f"queue_size = {99 + number}", f"queue_size = {101 + number}")
             process.signal(signal.SIGHUP)
-            async with asyncio.timeout(30):
-                while sum("new settings hold" in line for line in process.said) < number or len(statuses) < 6 * number:
-                    await asyncio.sleep(0.02)
+            await process.says("new settings hold", times=number)
+            await until(lambda number=number: len(statuses) >= 6 * number)
         over.set()
         await asyncio.gather(*loads)
     assert len(statuses) > 20
@@ -152,8 +152,7 @@ async def test_old_plugins_are_closed_after_their_last_call(tmp_path: Path) -> N
             assert gateway.pool is pool  # nothing about accounts has changed
             go_on.set()
             assert b"two" in await response.content.read()
-        while log != ["open", "open", "closed"]:
-            await asyncio.sleep(0.01)
+        await until(lambda: log == ["open", "open", "closed"])
     assert log == ["open", "open", "closed", "closed"]
 
 
@@ -175,14 +174,12 @@ async def test_what_is_answered_in_the_background_outlives_a_reload(tmp_path: Pa
         for asked in (1, 2):
             question = {"model": "gemini-2.5-flash", "input": "Hi", "background": True}
             ids.append((await ask("POST", "responses", **question))["id"])
-            while len(upstream.asked) < asked:
-                await asyncio.sleep(0.01)
+            await until(lambda asked=asked: len(upstream.asked) == asked)
         await gateway.reload()
         assert (await ask("POST", f"responses/{ids[1]}/cancel"))["status"] == "cancelled"
         assert log == ["open", "open"]
         go_on.set()
-        while log != ["open", "open", "closed"]:
-            await asyncio.sleep(0.01)
+        await until(lambda: log == ["open", "open", "closed"])
         assert (await ask("GET", f"responses/{ids[0]}"))["status"] == "completed"
 
 
@@ -220,11 +217,9 @@ async def test_a_reload_that_the_end_overtakes_leaves_nothing_open(tmp_path: Pat
             await response.content.readuntil(b"one")
             slow.may.clear()
             reloading = asyncio.create_task(gateway.reload())
-            while log.count("opening") < 2:
-                await asyncio.sleep(0)
+            await until(lambda: log.count("opening") == 2)
             closing = asyncio.create_task(stack.aclose())
-            while not gateway.boundary.stopping:
-                await asyncio.sleep(0)
+            await until(lambda: gateway.boundary.stopping)
             if opens:
                 slow.may.set()
                 with pytest.raises(ConfigError, match="stopping"):
@@ -248,8 +243,7 @@ async def test_calls_from_before_a_reload_are_drained_as_well(tmp_path: Path) ->
             await response.content.readuntil(b"one")
             await gateway.reload()
             draining = asyncio.create_task(gateway.drain())
-            while not gateway.boundary.stopping:
-                await asyncio.sleep(0.01)
+            await until(lambda: gateway.boundary.stopping)
             go_on.set()
             assert (await response.content.read()).rstrip().endswith(b"[DONE]")
         await draining

@@ -62,9 +62,7 @@ def two(start: Start, redis: ValkeyServer, http: aiohttp.ClientSession) -> Two:
     async def started(**tables: dict[str, Any]) -> AsyncIterator[Process]:
         secret = {"GATEWAY_SECRET": "a secret of tests"}
         async with start(secret, server={"workers": 2}, state={"url": redis.connection_url}, **tables) as process:
-            async with asyncio.timeout(40):
-                while sum("serving at" in line for line in process.said) < 2:
-                    await asyncio.sleep(0.05)
+            await process.says("serving at", times=2)
             await process.ready(http)
             yield process
 
@@ -112,9 +110,7 @@ async def test_workers_end_with_their_supervisor(two: Two) -> None:
 async def test_sighup_reaches_every_worker(two: Two) -> None:
     async with two(gateway={"reload": False}) as process:
         process.signal(signal.SIGHUP)
-        async with asyncio.timeout(20):
-            while sum("the new settings hold" in line for line in process.said) < 2:
-                await asyncio.sleep(0.05)
+        await process.says("the new settings hold", times=2)
 
 
 async def test_the_link_on_the_console_opens_the_page_of_every_worker_once_and_each_says_who_it_is(two: Two) -> None:

@@ -98,10 +98,10 @@ async def test_a_pool_that_shrinks_under_the_number_is_told(webhook: Webhook) ->
         assert any("1 of 2 accounts can serve" in message["text"] for message in told)
 
 
-async def test_a_webhook_that_stumbles_gets_the_message_again(webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alerts, "_PAUSE_S", 0.01)
+async def test_a_webhook_that_stumbles_gets_the_message_again(webhook: Webhook) -> None:
     webhook.statuses = [500, 503]
-    async with gateway(webhook, ScriptedUpstream(sign_in_errors={"a": DEAD})):
+    settings = {"least_ready": 0, "retry_s": 0.01}
+    async with gateway(webhook, ScriptedUpstream(sign_in_errors={"a": DEAD}), alerts=settings):
         assert (await webhook.got.get())["event"] == "attention"
         assert webhook.asked == 3
 

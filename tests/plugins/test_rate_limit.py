@@ -14,6 +14,7 @@ from plugins.api_key import Plugin as ApiKey
 from plugins.api_key import Settings as ApiKeySettings
 from plugins.retry import Plugin as Retry
 from plugins.retry import Settings as RetrySettings
+from tests.waiting import until
 
 
 def limiter(**settings: float) -> tuple[str, rate_limit.Plugin]:
@@ -115,8 +116,7 @@ async def test_a_full_queue_costs_nothing_and_what_is_asked_costs_one() -> None:
     settings = {"pool": {"max_concurrency": 1, "queue_size": 1}}
     async with make_client(plugins=[limiter(global_per_hour=9)], script=[Script(gate, "x")], settings=settings) as client:
         calls = [asyncio.create_task(client.chat("hello")) for _ in range(5)]
-        while sum(call.done() for call in calls) < 3:
-            await asyncio.sleep(0)
+        await until(lambda: sum(call.done() for call in calls) == 3)
         gate.set()
         assert sorted([(await call).status for call in calls]) == [200, 200, 503, 503, 503]
         await settled(client)
@@ -148,5 +148,4 @@ async def used(client: Client) -> int:
 
 async def settled(client: Client) -> None:
     """Plugins are told of finished calls apart from the reply."""
-    while any(task.get_name() == "tell plugins of a finished call" for task in asyncio.all_tasks()):
-        await asyncio.sleep(0)
+    await until(lambda: "tell plugins of a finished call" not in {task.get_name() for task in asyncio.all_tasks()})

@@ -19,6 +19,7 @@ from gateway.errors import (
 from gateway.model import ThoughtDelta
 from gateway.testing import Client, Script, ScriptedUpstream, make_client
 from plugins.retry import Plugin, Settings
+from tests.waiting import until
 
 
 def retry(**settings: float) -> tuple[str, Plugin]:
@@ -91,8 +92,7 @@ async def test_an_outage_is_not_made_worse() -> None:
     settings = {"pool": {"max_concurrency": 100}}
     async with make_client(plugins=[retry(attempts=3, budget=0.1)], upstream=upstream, settings=settings) as client:
         calls = [asyncio.create_task(client.chat("hello")) for _ in range(40)]
-        while len(upstream.asked) < 40:
-            await asyncio.sleep(0)
+        await until(lambda: len(upstream.asked) == 40)
         gate.set()
         assert {reply.status for reply in await asyncio.gather(*calls)} <= {502, 503}
         assert len(upstream.asked) <= 40 + 4 * 2 * 2

@@ -71,6 +71,12 @@ async def test_a_handshake_that_is_none_ends_the_connection(sim: Simulator) -> N
     writer.close()
 
 
+async def more(reader: asyncio.StreamReader) -> bytes:
+    got = await reader.read(65536)
+    assert got, "the connection has ended"
+    return got
+
+
 async def test_a_request_in_the_handshakes_last_flight_is_not_lost(sim: Simulator) -> None:
     """The first request may arrive together with the client's last handshake bytes."""
     context = ssl.create_default_context(cafile=str(sim.ca_file))
@@ -85,16 +91,16 @@ async def test_a_request_in_the_handshakes_last_flight_is_not_lost(sim: Simulato
             break
         except ssl.SSLWantReadError:
             writer.write(outgoing.read())
-            incoming.write(await reader.read(65536))
+            incoming.write(await more(reader))
     tls.write(b"GET /app HTTP/1.1\r\nHost: gemini.google.com\r\nConnection: close\r\n\r\n")
     writer.write(outgoing.read())
-    incoming.write(await reader.read(65536))
+    incoming.write(await more(reader))
     page = b""
     while not page:
         try:
             page = tls.read(65536)
         except ssl.SSLWantReadError:
-            incoming.write(await reader.read(65536))
+            incoming.write(await more(reader))
     assert page.startswith(b"HTTP/1.1 200 OK")
     writer.close()
 

@@ -5,9 +5,6 @@ import asyncio
 import pytest
 
 from gateway.simulator import Account, Entry, Log, make_accounts
-from gateway.simulator import chats as chats_module
-from gateway.simulator import log as log_module
-from gateway.simulator import uploads as uploads_module
 from gateway.simulator.accounts import windows
 from gateway.simulator.chats import Chat, Chats, Record
 from gateway.simulator.faults import Fault, FaultBook, Planned
@@ -20,14 +17,14 @@ def entry(**fields: object) -> Entry:
     return Entry("a", "gemini.google.com", "GET", "/", **fields)  # type: ignore[arg-type]
 
 
-def test_the_log_is_bounded_by_entries_and_by_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_is_bounded_by_entries_and_by_characters() -> None:
     log = Log(most=3)
     for number in range(5):
         log.add(entry(endpoint=str(number)))
     assert [kept.endpoint for kept in log] == ["2", "3", "4"]
-    monkeypatch.setattr(log_module, "_MOST_CHARACTERS", 10)
-    log.set_prompt(log.add(entry(endpoint="5")), "x" * 8)
-    log.set_prompt(log.add(entry(endpoint="6")), "x" * 8)
+    long = "x" * 16_000_001
+    log.set_prompt(log.add(entry(endpoint="5")), long)
+    log.set_prompt(log.add(entry(endpoint="6")), long)
     assert [kept.endpoint for kept in log] == ["6"]
 
 
@@ -35,10 +32,8 @@ async def test_waiting_for_an_entry_that_is_there_or_comes_or_does_not() -> None
     log = Log()
     first = log.add(entry(endpoint="app"))
     assert await log.wait(lambda found: found.endpoint == "app") is first
-    waiting = asyncio.create_task(log.wait(lambda found: found.endpoint == "rpc"))
-    await asyncio.sleep(0)
-    second = log.add(entry(endpoint="rpc"))
-    assert await waiting is second
+    asyncio.get_running_loop().call_soon(log.add, second := entry(endpoint="rpc"))
+    assert await log.wait(lambda found: found.endpoint == "rpc") is second
     with pytest.raises(TimeoutError):
         await log.wait(lambda found: found.endpoint == "image", timeout_s=0)
 
@@ -50,27 +45,25 @@ def test_the_first_end_of_an_entry_counts() -> None:
     assert ended.outcome == "cut" and ended.ended_at is not None
 
 
-def test_chats_are_bounded_and_newest_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chats_module, "_MOST_CHATS", 3)
+def test_chats_are_bounded_and_newest_first() -> None:
     kept = Chats()
-    for number in range(5):
-        kept.keep(Chat(f"c_{number}", "", temporary=number == 3))
-    assert [chat.cid for chat in kept.listed(9, pinned=False)] == ["c_4", "c_2"] and len(kept) == 2
-    assert kept.find("c_3") and not kept.readable("c_3") and kept.delete("c_4") and not kept.delete("c_4")
+    for number in range(502):
+        kept.keep(Chat(f"c_{number}", "", temporary=number == 500))
+    listed = [chat.cid for chat in kept.listed(999, pinned=False)]
+    assert (listed[:2], listed[-1], len(kept)) == (["c_501", "c_499"], "c_2", 499)
+    assert kept.find("c_500") and not kept.readable("c_500") and kept.delete("c_501") and not kept.delete("c_501")
 
 
-def test_long_chats_are_forgotten_first_by_age(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chats_module, "_MOST_CHARACTERS", 100)
-    kept = Chats()
+def test_long_chats_are_forgotten_first_by_age() -> None:
+    kept, asked, told = Chats(), "x" * 4_000_000, "y" * 2_000_000
     for number in range(3):
-        kept.keep(Chat(f"c_{number}", "", turns=[Record("r", "x" * 40, "", candidate("rc", text="y" * 20))]))
+        kept.keep(Chat(f"c_{number}", "", turns=[Record("r", asked, "", candidate("rc", text=told))]))
     assert [chat.cid for chat in kept.listed(9, pinned=False)] == ["c_2"]
 
 
-def test_uploads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads_module, "_MOST_BYTES", 100)
-    kept = Uploads()
-    first, second = kept.add("a", "text/plain", b"x" * 60), kept.add("b", "text/plain", b"x" * 60)
+def test_uploads_are_bounded() -> None:
+    kept, large = Uploads(), bytes(130_000_000)
+    first, second = kept.add("a", "text/plain", large), kept.add("b", "text/plain", large)
     assert kept.get(first.id) is None and kept.get(second.id) is second and len(kept) == 1
 
 

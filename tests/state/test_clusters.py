@@ -34,8 +34,10 @@ def nodes() -> Iterator[list[ValkeyServer]]:
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", number * SLOTS // 3, (number + 1) * SLOTS // 3 - 1)
             if number:
                 client.execute_command("CLUSTER", "MEET", "127.0.0.1", found[0].port)
+        end = time.monotonic() + 40
         for client in clients:
             while b"cluster_state:ok" not in client.execute_command("CLUSTER", "INFO") or len(known(client)) < 3:
+                assert time.monotonic() < end, "the nodes have not found each other"
                 time.sleep(0.05)
         yield found
 

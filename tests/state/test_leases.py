@@ -38,8 +38,9 @@ async def test_of_many_at_once_one_gets_the_lease(store: StateStore) -> None:
 
 async def test_a_lease_of_a_holder_who_died_is_free_after_its_time(store: StateStore) -> None:
     assert await store.lease("l", "dead", 0.03)
-    while not await store.lease("l", "heir", 60):
-        await asyncio.sleep(0.005)
+    async with asyncio.timeout(20):
+        while not await store.lease("l", "heir", 60):
+            await asyncio.sleep(0.005)
 
 
 async def test_leases_tell_that_redis_is_away() -> None:

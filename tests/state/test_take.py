@@ -16,6 +16,7 @@ from gateway.state.memory import MemoryStore
 from gateway.state.redis import HEARTBEAT_S, RedisStore
 from gateway.state.store import StateStore, Window
 from tests.state.conftest import free_port
+from tests.waiting import until
 
 HOUR = Window("hour", 5, 3600.0)
 
@@ -218,6 +219,5 @@ async def test_whatever_redis_answers_is_never_the_callers_trouble(server: Valke
 
 
 async def until_back(store: RedisStore) -> None:
-    """Wait for the store's own heartbeat; the test's time-out bounds it."""
-    while store._away:
-        await asyncio.sleep(0.02)
+    """Wait for the store's own heartbeat."""
+    await until(lambda: not store._away)
