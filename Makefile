@@ -1,8 +1,8 @@
 # Everything a person types. `make demo` and `make test` work on a fresh machine with Python 3.11, pip and gcc.
 PYTHON ?= python3
 PORT ?=
-# Test processes: most tests wait for sockets, so a few more than cores do no harm. One is not none: if a test hangs, its
-# process ends, and the one that started it says which test that was.
+# Test processes: most tests wait for sockets, so a few more than cores do no harm. A test that hangs ends its process, and
+# the one that started that says which test it was.
 WORKERS ?= 3
 # How long `make soak` runs, and how often it kills a process.
 SECONDS := 3600
@@ -21,10 +21,10 @@ run: $(VENV)/ready
 
 test: $(VENV)/ready-test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not browser and not soak and not alone"
-	$(BIN)/python -m pytest -n 1 -m "alone and not soak"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "alone and not soak"
 
 test-browser: $(VENV)/ready-test
-	$(BIN)/python -m pytest -m browser tests/browser
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m browser tests/browser
 
 soak: $(VENV)/ready-test
 	SOAK_S=$(SECONDS) SOAK_KILLS=$(KILLS) SOAK_REPORT=soak.json $(BIN)/python -m pytest -m soak --timeout 0 tests/soak

@@ -20,7 +20,7 @@ def pytest_asyncio_loop_factories(
     return factories
 
 
-# Tests that measure time, start many processes or fill the machine: they run by themselves (see the Makefile).
+# Tests that measure time, start many processes or fill the machine: they run when the others are done, two at a time.
 ALONE = ("operations", "test_chaos.py", "test_replicas.py", "test_clusters.py", "test_take.py", "test_connections.py")
 
 
