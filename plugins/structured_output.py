@@ -1,7 +1,7 @@
 """Tools and JSON answers that fit their schema, or a clear error: what does not fit is quoted back to the model, once.
 
 Text of a chat passes at once; calls of tools are held until their arguments are valid, a JSON answer until it is whole and
-valid. Stands outside `retry`, so that a repair may go to another account."""
+valid, without a picture that nobody asked for. Stands outside `retry`, so that a repair may go to another account."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from gateway.model import (
     Event,
     Finished,
     FinishReason,
+    ImageReady,
     JsonAnswer,
     Message,
     Part,
@@ -122,6 +123,8 @@ class _Attempt:
         self.earlier = earlier
         self._before = earlier.passed if earlier else 0
         self._ids = [bad.call.id for bad in earlier._bad] if earlier else []
+        # In most formats a picture is text, which would make the JSON unreadable: "a title for: draw a fox" may draw one.
+        self._json_alone = call.json_answer is not None and call.pictures is None
         self._end = Finished()
         self._json: str | None = None
         self.fault: str | None = None
@@ -138,6 +141,8 @@ class _Attempt:
                 self._text.append(text)
                 if self.call.json_answer is None:
                     yield event
+            case ImageReady() if self._json_alone:
+                pass
             case ToolCall():
                 if (good := self._judged(event)) is not None:
                     yield good

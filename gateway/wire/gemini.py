@@ -41,6 +41,7 @@ ROLES: dict[str, Role] = {
     "user": "user",
     "model": "assistant",
     "function": "user",
+    "tool": "user",
     "system": "system",
     "assistant": "assistant",
 }

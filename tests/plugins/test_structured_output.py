@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.model import Call, Message, Text, ToolResult, ToolUse
+from gateway.model import Call, Image, ImageReady, Message, Text, ToolResult, ToolUse
 from gateway.testing import ChatReply, Client, Script, make_client
 from plugins.structured_output import Plugin, Settings
 
@@ -22,6 +22,8 @@ WEATHER = {
 TOOLS = [{"type": "function", "function": WEATHER}]
 ANSWER = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 FORMAT = {"type": "json_schema", "json_schema": {"name": "answer", "schema": ANSWER}}
+
+DRAWN = ImageReady(Image(b"\x89PNG\r\n\x1a\n", "image/png", 1024, 1024))
 
 
 def block(**arguments: Any) -> str:
@@ -104,6 +106,24 @@ async def test_a_call_where_none_is_allowed_becomes_words() -> None:
 async def test_json_arrives_without_what_is_around_it(answer: str, stream: bool) -> None:
     reply, calls = await asked(Script(*answer), response_format=FORMAT, stream=stream)
     assert (json.loads(reply.text), len(calls)) == ({"a": 1}, 1)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_json_stays_json_where_the_model_drew_unasked(stream: bool) -> None:
+    reply, calls = await asked(Script('{"a": 1}', DRAWN), response_format=FORMAT, stream=stream)
+    assert (json.loads(reply.text), len(calls)) == ({"a": 1}, 1)
+
+
+async def test_a_picture_that_was_asked_for_comes_beside_the_json() -> None:
+    config = {"responseMimeType": "application/json", "responseModalities": ["TEXT", "IMAGE"]}
+    body = {"contents": [{"parts": [{"text": "draw"}]}], "generationConfig": config}
+    plugins = [("structured_output", Plugin(Settings()))]
+    async with (
+        make_client(plugins=plugins, script=[Script('{"a": 1}', DRAWN)]) as client,
+        client.http.post("/gemini/v1/models/gemini-2.5-flash:generateContent", json=body) as response,
+    ):
+        parts = (await response.json())["candidates"][0]["content"]["parts"]
+    assert [list(part) for part in parts] == [["text"], ["inlineData"]]
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -27,6 +27,7 @@ from gateway.model import (
     TextDelta,
     ThoughtDelta,
     ToolCall,
+    ToolResult,
     Usage,
 )
 from gateway.wire.dialect import Dialect, ModelCard, Request, Route
@@ -290,6 +291,17 @@ def test_a_mistake_to_gemini_is_named(body: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as raised:
         decoded(Gemini(), route, {**CONTENTS, **body}, {}, model="m", action="generateContent")
     assert raised.value.param == param
+
+
+@pytest.mark.parametrize("role", ["user", "function", "tool"])
+def test_a_result_of_a_tool_comes_under_the_role_that_the_client_knows(role: str) -> None:
+    called = {"functionCall": {"id": "call_1", "name": "weather", "args": {"city": "Oslo"}}}
+    result = {"functionResponse": {"id": "call_1", "name": "weather", "response": {"result": "rain"}}}
+    contents = [*CONTENTS["contents"], {"role": "model", "parts": [called]}, {"role": role, "parts": [result]}]
+    route = next(route for route in Gemini.routes if "{action" in route.path)
+    call = decoded(Gemini(), route, {"contents": contents}, {}, model="m", action="generateContent")
+    assert call.messages[-1].role == "user"
+    assert [type(part) for part in call.messages[-1].parts] == [ToolResult]
 
 
 def test_googles_schema_becomes_json_schema() -> None:
