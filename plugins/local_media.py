@@ -79,7 +79,8 @@ class Plugin:
         if self._bytes + len(data) > self._settings.max_mb * 1_000_000:
             self._evict(room=len(data))
         unfinished = self._folder / f".{name}"
-        unfinished.write_bytes(data)
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
+            opened.write(data)
         now = self._clock()
         os.utime(unfinished, (now, now))
         unfinished.rename(self._folder / name)

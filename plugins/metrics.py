@@ -23,7 +23,6 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from gateway.hookspecs import Routes, Services, hookimpl
 from gateway.meters import Meters
 from gateway.model import AccountChange, Call, Outcome
-from gateway.sockets import Sockets
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _SHARED = "PROMETHEUS_MULTIPROC_DIR"
@@ -169,15 +168,19 @@ class Plugin:
                 refreshing = asyncio.create_task(_refresh_for_ever(gateway.metrics), name="refresh shared metrics")
                 stack.callback(refreshing.cancel)
             if self._settings.listen:
-                await self._listen(stack, gateway.sockets)
+                await self._listen(stack, gateway)
             yield
 
-    async def _listen(self, stack: AsyncExitStack, sockets: Sockets) -> None:
+    async def _listen(self, stack: AsyncExitStack, gateway: Services) -> None:
         host, _, port = self._settings.listen.rpartition(":")
-        bound = stack.enter_context(sockets.bound(host.strip("[]") or "127.0.0.1", int(port)))
+        bound = stack.enter_context(gateway.sockets.bound(host.strip("[]") or "127.0.0.1", int(port)))
         app = web.Application()
         app.router.add_get("/metrics", self._scrape)
-        runner = web.AppRunner(app, access_log=None)
+        # aiohttp's own time for heads and for idle connections is an hour.
+        patience_s = gateway.settings.server.header_timeout_s
+        runner = web.AppRunner(
+            app, access_log=None, auto_decompress=False, keepalive_timeout=patience_s, lingering_time=2.0
+        )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.SockSite(runner, bound).start()

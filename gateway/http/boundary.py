@@ -46,7 +46,8 @@ _MB = 1_000_000
 _THREAD_FROM = 256_000
 _RESTART_S = 5.0
 CREDENTIALS = ("Authorization", "x-api-key", "x-goog-api-key")
-_HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(:[0-9]{0,5})?")
+# A name is at most 255 bytes long (RFC 1035, 2.3.4), and has these characters (RFC 3986, 3.2.2).
+_HOST = re.compile(r"(\[[\w:.%~-]{2,100}\]|[\w.~%!$&'()*+,;=-]{0,255})(:[0-9]{0,5})?", re.ASCII)
 _CORS_EXPOSE = (
     "x-request-id, x-gateway-model, x-gateway-ignored, x-gateway-warnings, x-gateway-pictures, retry-after"
 )
@@ -279,14 +280,14 @@ def _hints(exc: GatewayError) -> dict[str, str]:
 
 def fault_in_head(request: web.Request) -> GatewayError | None:
     """What aiohttp lets pass of a request's first line and framing (RFC 9112, 2.3, 3.2 and 7): a version that is not
-    HTTP/1, a target that is addressed to another server than its Host, codings that nobody decodes."""
+    HTTP/1, a Host that names none, a target that is addressed to another server, codings that nobody decodes."""
     host = request.headers.get("Host", "")
     if request.version not in (HttpVersion10, HttpVersion11):
         return InvalidRequest("HTTP/1.1 is spoken here")
     if request.headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
         return InvalidRequest("Transfer-Encoding: only chunked is taken")
     if not _HOST.fullmatch(host):
-        return InvalidRequest("The Host header has a port that is no number")
+        return InvalidRequest("The Host header is no name of a server, with or without a port")
     if not request.raw_path.startswith("/") and request.raw_path != "*":
         target = request.url
         if target.scheme not in ("http", "https") or target.raw_authority.lower() != host.lower():

@@ -1,7 +1,8 @@
 """JSON Schema: is a schema sound, does a value fit it, where is the JSON in an answer. Pure; fetches no schema anywhere.
 
-The work is jsonschema-rs'; what is here keeps it bounded: patterns backtrack within a limit, and what a schema's references
-multiply to is counted before a value is checked (schema_work.py)."""
+The work is jsonschema-rs'; what is here keeps it bounded: patterns backtrack within a limit, what they become is counted
+before they are compiled (patterns.py), and what a schema's references multiply to before a value is checked
+(schema_work.py)."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from typing import Any, NoReturn
 import jsonschema_rs
 import orjson
 
-from gateway.wire import sse
+from gateway.wire import patterns, sse
 from gateway.wire.call_bodies import dumps
 from gateway.wire.loose_json import NotJson, loads
 from gateway.wire.schema_work import MOST_VISITS, SchemaWork, TooMuch
@@ -27,7 +28,7 @@ _MOST_EXPLAINED = 5_000  # visits: telling what is wrong takes far longer than f
 _MOST_REPEATED = 200_000  # entries of a schema's lists by parts of a value: 20 ms of errors that each repeat a whole enum
 _MOST_PRODUCT = 5_000_000  # parts of a schema by bytes of a value: nothing below it needs counting
 _MOST_KEPT = 16_000  # bytes of a schema that is kept compiled: clients send the same ones with every call
-_PATTERNS = jsonschema_rs.FancyRegexOptions(backtrack_limit=10_000)
+_MOST_KEPT_COMPILED = 300_000  # and of what its patterns become: there may be hundreds of it
 _FENCED = re.compile(r"(?:\\?[`~]){3,}[ \t]*[\w-]*[ \t]*\n(.*?)(?:\n[ \t]*(?:\\?[`~]){3,}|\Z)", re.DOTALL)
 _START = re.compile(r"[\[{]")
 
@@ -112,18 +113,25 @@ def _mistake(raw: bytes) -> str | None:
 
 
 def _checker(raw: bytes) -> _Checker:
-    return _compiled(raw) if len(raw) <= _MOST_KEPT else _compiled.__wrapped__(raw)
+    small = len(raw) <= _MOST_KEPT
+    work = _work(raw) if small else _work.__wrapped__(raw)
+    if work.mistake is not None:
+        return _Checker(None, work)
+    compiled = _compiled if small and work.weight <= _MOST_KEPT_COMPILED else _compiled.__wrapped__
+    return _Checker(compiled(raw), work)
 
 
 @lru_cache(maxsize=256)
-def _compiled(raw: bytes) -> _Checker:
+def _work(raw: bytes) -> SchemaWork:
+    return SchemaWork(orjson.loads(raw))
+
+
+@lru_cache(maxsize=256)
+def _compiled(raw: bytes) -> Any:
     schema = orjson.loads(raw)
     if not _is_draft(schema.get("$schema")):
         schema.pop("$schema", None)
-    work = SchemaWork(schema)
-    if work.mistake is not None:
-        return _Checker(None, work)
-    return _Checker(jsonschema_rs.validator_for(schema, pattern_options=_PATTERNS, retriever=_nowhere), work)
+    return jsonschema_rs.validator_for(schema, pattern_options=patterns.options(), retriever=_nowhere)
 
 
 def _is_draft(name: Any) -> bool:

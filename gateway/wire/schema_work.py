@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from gateway.wire import patterns
+
 MOST_NODES = 5_000
 MOST_VISITS = 100_000
 _MOST_PAIRS = 60_000
@@ -27,8 +29,8 @@ class TooMuch(Exception):
 
 class SchemaWork:
     """The work that `root`, a parsed schema, makes. `risky` says that it can be more than a visit of each part of the
-    schema by each part of the value. `listed` are the entries of all its lists: an error repeats them. `mistake` is what
-    cannot be bounded at all, in words."""
+    schema by each part of the value. `listed` are the entries of all its lists: an error repeats them. `weight` is what its
+    patterns become (patterns.py). `mistake` is what cannot be bounded at all, in words."""
 
     def __init__(self, root: Any) -> None:
         self._root = root
@@ -37,7 +39,9 @@ class SchemaWork:
         self.risky = False
         self.nodes = 0
         self.listed = 0
-        self.mistake = self._look() or self._multiplied()
+        self.weight = 0
+        self._patterns: list[str] = []
+        self.mistake = self._look() or self._multiplied() or self._weighed()
 
     def _multiplied(self) -> str | None:
         """What is wrong when references multiply whatever the value is."""
@@ -48,6 +52,10 @@ class SchemaWork:
         except (TooMuch, RecursionError):
             return f"its references multiply to more than {MOST_VISITS} schemas"
         return None
+
+    def _weighed(self) -> str | None:
+        self.weight = patterns.weight(self._patterns)
+        return "its patterns are too large together" if self.weight > patterns.MOST_BYTES else None
 
     def _look(self) -> str | None:
         waiting = [self._root]
@@ -75,8 +83,9 @@ class SchemaWork:
             return "references must be $ref"
         if isinstance(node.get("$id"), str) and node is not self._root:
             return "only the whole schema can have an $id"
-        patterns = node.get("patternProperties")
-        given = [node.get("pattern"), *(patterns if isinstance(patterns, dict) else ())]
+        named = node.get("patternProperties")
+        given = [node.get("pattern"), *(named if isinstance(named, dict) else ())]
+        self._patterns += [pattern for pattern in given if isinstance(pattern, str)]
         self.risky = self.risky or any(map(_is_hard, given))
         return None
 
@@ -142,8 +151,8 @@ def _of_object(schema: Mapping[str, Any], value: dict[str, Any]) -> Iterator[tup
     named = schema.get("properties")
     if isinstance(named, dict):
         yield from ((named[name], part) for name, part in value.items() if name in named)
-    patterns = schema.get("patternProperties")
-    for pattern, inner in patterns.items() if isinstance(patterns, dict) else ():
+    by_pattern = schema.get("patternProperties")
+    for pattern, inner in by_pattern.items() if isinstance(by_pattern, dict) else ():
         yield len(value) * (_HARD_PATTERN if _is_hard(pattern) else 1), None
         yield from ((inner, part) for part in value.values())
     for name in _OF_EACH:

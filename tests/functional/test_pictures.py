@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -379,6 +380,13 @@ async def test_a_url_works_without_a_key_until_it_expires(launch: Launch) -> Non
                 assert response.status == 404
         async with anybody.get(f"{live.url}/media/..%2fmedia_key?expires=99999999999&signature=x") as response:
             assert response.status == 404
+
+
+async def test_kept_pictures_are_for_the_user_of_the_gateway_alone(launch: Launch, tmp_path: Path) -> None:
+    async with launch() as live, client_of(live) as client:
+        await client.images.generate(model=FLASH_IMAGE, prompt=DRAW, response_format="url")
+        (kept,) = (tmp_path / "state" / "media").iterdir()
+        assert [found.stat().st_mode & 0o777 for found in (kept, kept.parent)] == [0o600, 0o700]
 
 
 async def test_a_chat_links_to_its_pictures(launch: Launch) -> None:

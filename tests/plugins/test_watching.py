@@ -81,6 +81,17 @@ async def test_metrics_may_have_a_key_or_a_listener_of_their_own() -> None:
         assert response.status == 404
 
 
+@pytest.mark.parametrize("said", [b"", b"GET /metrics HTTP/1.1\r\nX-A: "], ids=["nothing", "half a head"])
+async def test_who_connects_to_the_listener_of_metrics_and_asks_nothing_is_let_go(said: bytes) -> None:
+    port, hasty = free_port(), {"server": {"header_timeout_s": 0.2}}
+    async with make_client(plugins=[counting(listen=f"127.0.0.1:{port}")], settings=hasty):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(said)
+        async with asyncio.timeout(20):
+            await reader.read()  # until it is closed
+        writer.close()
+
+
 @pytest.mark.parametrize("format", ["text", "json"])
 async def test_an_access_line_says_who_what_how_and_no_prompt(format: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "gateway.access")

@@ -89,6 +89,28 @@ def test_patterns_that_backtrack_are_tried_a_few_times_only() -> None:
     assert "backtracking" in str(json_schema.errors({"pattern": r"^(a*)*\1$"}, orjson.dumps("a" * 4000 + "b").decode()))
 
 
+def test_a_few_letters_that_compile_to_megabytes_are_refused_before_they_do() -> None:
+    names = {"first": {"pattern": r"^\p{L}{1,30}$"}, "last": {"pattern": r"^\p{L}{1,31}$"}}
+    assert json_schema.mistake({"properties": names}) is None
+    many = {f"a{n}": {"pattern": rf"^\p{{L}}{{60}}{n}"} for n in range(400)}  # 15 kB, 1.2 GB compiled, and 7 s for it
+    assert json_schema.mistake({"properties": many}) == "its patterns are too large together"
+    by_name = {pattern["pattern"]: {} for pattern in many.values()}
+    assert json_schema.mistake({"patternProperties": by_name}) == "its patterns are too large together"
+    long = {"pattern": "a?" * 50_000}  # half a second to read
+    assert json_schema.mistake(long) == "its patterns are too large together"
+
+
+def test_hundreds_of_usual_patterns_are_fine_and_one_in_all_of_them_counts_once() -> None:
+    usual = {f"a{n}": {"pattern": rf"^[a-z0-9_-]{{1,64}}{n}$"} for n in range(400)}
+    assert json_schema.mistake({"properties": usual}) is None
+    same = {f"a{n}": {"pattern": r"^[\p{L} '-]{1,100}$"} for n in range(400)}
+    assert json_schema.mistake({"properties": same}) is None
+
+
+def test_an_example_that_looks_like_a_pattern_is_none() -> None:
+    assert json_schema.mistake({"examples": [{"pattern": "*.py"}, {"pattern": "(("}]}) is None
+
+
 def test_plain_schemas_are_not_counted_at_all() -> None:
     assert not SchemaWork(WEATHER).risky
     assert json_schema.errors(WEATHER, '{"days": [1, "x"]}') == 'days/1: "x" is not of type "integer"'

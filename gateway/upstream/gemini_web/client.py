@@ -66,6 +66,15 @@ class Tokens:
     models: dict[str, AvailableModel] = field(default_factory=dict)
 
 
+class _Endless(float):
+    """A time-out that never comes. The library adds to it and waits for each chunk by asyncio.wait_for, which in Python
+    3.11 loses a cancellation that comes together with a chunk (a caller who left, a time that is over); with None as the
+    time-out it waits for nothing else, and loses none."""
+
+    def __add__(self, other: object) -> None:  # type: ignore[override]
+        return None
+
+
 class Client(library.GeminiClient):
     """A GeminiClient for one call at a time. Closing it ends its own session and nothing else."""
 
@@ -75,8 +84,7 @@ class Client(library.GeminiClient):
         super().__init__()
         self.client = session
         self.auto_refresh = False
-        self.watchdog_timeout = 1e6  # stalls are ours to notice, by bytes and not by candidates
-        self.timeout = 1e6
+        self.timeout = self.watchdog_timeout = _Endless("inf")  # stalls are ours to notice, by bytes
         self.born = time.monotonic()
         self.login = 0
         self.reads_history = False
