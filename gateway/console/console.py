@@ -152,7 +152,7 @@ class Console:
 
     async def show_logs(self, request: web.Request) -> web.Response:
         """The last few hundred requests, oldest first."""
-        return plain.reply({"lines": list(self._journal.lines())})
+        return plain.reply({"lines": self._journal.lines()})
 
     def _plugins(self) -> list[dict[str, Any]]:
         assert self._hooks is not None

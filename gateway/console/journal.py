@@ -1,13 +1,19 @@
 """What happened lately: counters of the last hour and the last few hundred requests. In memory, of this process; no prompt,
-no key, no cookie. Knows no HTTP."""
+no key, no cookie. Knows no HTTP.
+
+A request is kept as the JSON that the page gets: one object, where its parts would be twenty that live on in as many places
+of the heap when all around them is gone."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
+
+import orjson
 
 from gateway.model import Call, Outcome
 
@@ -68,8 +74,8 @@ class Journal:
         self._clock = clock
         self._begun = clock()
         self._buckets: dict[int, Bucket] = {}
-        self._lines: deque[tuple[int, dict[str, Any]]] = deque(maxlen=_MOST_LINES)
-        self._failures: deque[dict[str, Any]] = deque(maxlen=_MOST_FAILURES)
+        self._lines: deque[bytes] = deque(maxlen=_MOST_LINES)
+        self._failures: deque[bytes] = deque(maxlen=_MOST_FAILURES)
         self._keys: dict[str, KeyUse] = {}
         self.written = 0
 
@@ -78,9 +84,9 @@ class Journal:
         now = self._clock()
         self._bucket(int(now // STEP_S)).add(outcome)
         self._count_key(call.principal.name, outcome, now)
-        line = _line(call, outcome, now)
+        line = orjson.dumps(_line(call, outcome, now))
         self.written += 1
-        self._lines.append((self.written, line))
+        self._lines.append(line)
         if outcome.error is not None and outcome.error != "ClientLeft":
             self._failures.append(line)
 
@@ -117,13 +123,14 @@ class Journal:
             "buckets": [self._buckets[step].plain() if step in self._buckets else empty for step in steps],
         }
 
-    def lines(self, after: int = 0) -> Iterator[dict[str, Any]]:
-        """The requests that were written down after number `after`, oldest first."""
-        return (line for number, line in self._lines if number > after)
+    def lines(self, after: int = 0) -> list[orjson.Fragment]:
+        """The requests that were written down after number `after`, oldest first, to be put into JSON."""
+        new = min(self.written - after, len(self._lines))
+        return [orjson.Fragment(line) for line in islice(self._lines, len(self._lines) - new, None)]
 
-    def failures(self) -> list[dict[str, Any]]:
-        """The latest requests that went wrong, newest first."""
-        return list(reversed(self._failures))
+    def failures(self) -> list[orjson.Fragment]:
+        """The latest requests that went wrong, newest first, to be put into JSON."""
+        return [orjson.Fragment(line) for line in reversed(self._failures)]
 
     def use_of(self, key: str) -> KeyUse:
         """What the key of this name did since the start."""

@@ -103,7 +103,7 @@ class Live:
         pieces = []
         for name in sent:
             if name == "log":
-                pieces += [_event("log", list(self._journal.lines(after)))] if self._journal.written > after else []
+                pieces += [_event("log", self._journal.lines(after))] if self._journal.written > after else []
             elif (event := self._topics[name].event(tick)) != sent[name]:
                 sent[name] = event
                 pieces.append(event)

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import aiohttp
+import orjson
 import pytest
 
 from config.loader import load
@@ -167,9 +168,11 @@ def test_the_journal_does_not_grow() -> None:
     for number in range(3000):
         now[0] += STEP_S
         journal.add(Call(str(number), 0, "openai", model="m" * 999), Outcome(500, "Internal", 1.0, reason="r" * 9999))
-    assert len(list(journal.lines())) == 500 and len(journal.failures()) == 30
+    lines = orjson.loads(orjson.dumps(journal.lines()))
+    assert len(lines) == 500 and len(journal.failures()) == 30
+    assert [len(journal.lines(after)) for after in (2990, 3000, 4000)] == [10, 0, 0]
     assert journal.hour()["buckets"] == [[1, 1, 0, 0, None, None]] * STEPS
-    assert all(len(line["reason"]) <= 300 and len(line["model"]) <= 128 for line in journal.lines())
+    assert all(len(line["reason"]) <= 300 and len(line["model"]) <= 128 for line in lines)
 
 
 # --- settings -----------------------------------------------------------------------------------------------------
