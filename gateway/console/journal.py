@@ -1,8 +1,7 @@
 """What happened lately: counters of the last hour and the last few hundred requests. In memory, of this process; no prompt,
 no key, no cookie. Knows no HTTP.
 
-A request is kept as the JSON that the page gets: one object, where its parts would be twenty that live on in as many places
-of the heap when all around them is gone."""
+A request is kept as the JSON that the page gets: one object, not twenty, and nothing left to do for a look."""
 
 from __future__ import annotations
 

@@ -331,14 +331,19 @@ def _chunk(call: Call, delta: dict[str, Any], finish: str | None = None, *, inde
 
 def _text_chunk(call: Call, field: bytes, text: str) -> bytes:
     """`_chunk` for a delta of one text, which is what streams are made of: around it nothing changes."""
-    head = _head(call.id, call.created, call.served_model or call.model)
-    return b"".join((head, field, sse.dumps(text), b'},"logprobs":null,"finish_reason":null}]}\n\n'))
+    model = _quoted(call.served_model or call.model)
+    return _TEXT_CHUNK % (call.id.encode(), call.created, model, field, sse.dumps(text))
 
 
-@lru_cache(maxsize=1024)
-def _head(id: str, created: int, model: str) -> bytes:
-    envelope = {"id": id, "object": "chat.completion.chunk", "created": created, "model": model}
-    return b"data: " + sse.dumps(envelope)[:-1] + b',"choices":[{"index":0,"delta":{'
+_TEXT_CHUNK = (
+    b'data: {"id":"%b","object":"chat.completion.chunk","created":%d,"model":%b,"choices":[{"index":0,"delta":{%b%b},'
+    b'"logprobs":null,"finish_reason":null}]}\n\n'
+)
+
+
+@lru_cache(maxsize=256)
+def _quoted(model: str) -> bytes:
+    return sse.dumps(model)
 
 
 def _called(event: ToolCall, call: Call) -> Iterator[dict[str, Any]]:

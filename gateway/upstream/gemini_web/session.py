@@ -111,6 +111,6 @@ class Session(AsyncSession[Response]):
 
 
 def _check(url: str) -> None:
-    parts = urlsplit(url)
+    parts = urlsplit(url.partition("?")[0])  # which keeps what it was asked last, and no query is asked twice
     if parts.scheme != "https" or "\\" in url or not _HOST.fullmatch(parts.netloc):
         raise UpstreamChanged("Gemini named an address that is not Google's")
