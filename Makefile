@@ -11,6 +11,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT_FLAG := $(if $(PORT),--port $(PORT))
 
+# Tests start the gateway a thousand times: it is compiled once, also where the environment says not to keep that.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: demo run test test-browser soak sdk-suites bench lint docs lock clean
 
 demo: $(VENV)/ready

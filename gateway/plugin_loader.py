@@ -12,6 +12,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -170,8 +171,12 @@ def _file_of(point: EntryPoint) -> Path | None:
 def needs_settings(file: Path) -> bool:
     """Whether the file's class Settings has a field without a default. Read, not imported: a dormant plugin may need a
     package that is not installed."""
-    tree = ast.parse(file.read_text("utf-8"))
-    for node in tree.body:
+    return _needs_settings(file.read_text("utf-8"))
+
+
+@lru_cache(maxsize=64)  # a reload asks of the same files
+def _needs_settings(source: str) -> bool:
+    for node in ast.parse(source).body:
         if isinstance(node, ast.ClassDef) and node.name == "Settings":
             return any(
                 isinstance(line, ast.AnnAssign) and (line.value is None or _is_required(line.value))
