@@ -26,9 +26,10 @@ async def measure() -> list[str]:
     lines = ["| what | bare aiohttp, per CPU s | gateway, per CPU s | ratio | target |", "|---|---|---|---|---|"]
     async with started(["-m", "benchmarks.bare"]) as tuned, started(["-m", "benchmarks.bare", "documented"]) as documented:
         for name, bare, path, script, count, scale, target in (
-            ("whole replies", tuned, "/whole", ["Hello"], 300, 1, 0.35),
-            ("whole replies, handler as documented", documented, "/whole", ["Hello"], 300, 1, 0.35),
-            ("SSE events", tuned, "/stream", [PIECE] * EVENTS, 30, EVENTS, 0.5),
+            ("whole replies", tuned, "/whole", ["Hello"], 1000, 1, 0.35),
+            ("whole replies, handler as documented", documented, "/whole", ["Hello"], 1000, 1, 0.35),
+            ("SSE events", tuned, "/stream", [PIECE] * EVENTS, 60, EVENTS, 0.5),
+            ("SSE events, handler as documented", documented, "/stream", [PIECE] * EVENTS, 60, EVENTS, 0.5),
         ):
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder) / "settings.json"
