@@ -1,7 +1,7 @@
 """Baseline: a bare aiohttp handler that parses the same JSON and answers the same bytes. `python -m benchmarks.bare`.
 Prints {"url"}; `/whole` answers a chat completion, `/stream` the same text in 200 events. It runs on uvloop and reads and
-writes JSON by orjson, as the gateway does; with `documented` it is what aiohttp's documentation shows, on asyncio's loop and
-with the standard library's JSON."""
+writes JSON by orjson, as the gateway does; with `documented` it is what aiohttp's documentation shows, on asyncio's loop
+and with the standard library's JSON."""
 
 from __future__ import annotations
 
