@@ -9,6 +9,7 @@ import asyncio
 import ctypes
 import gc
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 EVERY_S = 30.0
 # mallopt(3). Setting one of the thresholds ends glibc's own adjustment of both (up to 32 and 64 MB).
@@ -44,9 +45,13 @@ def _trimmer() -> Callable[[int], int] | None:
     return found
 
 
-async def trim_for_ever(every_s: float = EVERY_S) -> None:
-    """Trim every `every_s` seconds, in a thread: a large heap takes some milliseconds."""
+async def trim_for_ever(quiet: Callable[[], bool], every_s: float = EVERY_S) -> None:
+    """Trim every `every_s` seconds, in a thread: a large heap takes some milliseconds. What is kept for the next use goes
+    first, where it is strewn over the heap and each piece of it holds back a whole megabyte."""
     trim = _trimmer()
     while trim is not None:
         await asyncio.sleep(every_s)
+        urlsplit.cache_clear()  # type: ignore[attr-defined] # curl_cffi takes addresses apart by it, and none comes again
+        if quiet():  # when no request runs there is next to nothing to search
+            gc.collect()  # which lets go of the interpreter's spare tuples, lists and dicts, too
         await asyncio.to_thread(trim, 0)

@@ -123,6 +123,10 @@ class Running:
         self._changing = asyncio.Lock()
         self._reloading: asyncio.Task[Any] | None = None
 
+    async def trim_memory(self) -> None:
+        """Give memory back, until cancelled."""
+        await trim_for_ever(lambda: self._front.quiet)
+
     async def sweep_files(self) -> None:
         """Delete uploads that have expired, until cancelled."""
         await sweep_for_ever(self._files)
@@ -342,7 +346,7 @@ async def running(
         gateway = Running(settings, root, store, seams, source, worker=worker, link=link)
         await store.open()
         stack.push_async_callback(store.close)
-        for chore, what in ((trim_for_ever(), "give memory back"), (gateway.sweep_files(), "delete expired files")):
+        for chore, what in ((gateway.trim_memory(), "give memory back"), (gateway.sweep_files(), "delete expired files")):
             stack.callback(spawn(chore, what, endless=True).cancel)
         stack.push_async_callback(gateway.close)
         await gateway.start(sockets)

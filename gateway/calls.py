@@ -93,10 +93,10 @@ class Calls:
                 async for event in events:
                     for out in meter.pass_on(event):
                         match out:
-                            case TextDelta(text):
+                            case TextDelta(text=text):
                                 said = text if len(text) > 1 else said[-1:] + text
                                 yield out
-                            case ImageReady(image):
+                            case ImageReady(image=image):
                                 images.append(image)
                             case Finished():
                                 end = out
@@ -153,9 +153,9 @@ def reading_tools(generate: Generate) -> Generate:
 
 def _read(reader: ToolCallReader, event: Event) -> Iterator[Event]:
     match event:
-        case TextDelta(text):
+        case TextDelta(text=text):
             yield from reader.feed(text)
-        case Finished(reason, usage):
+        case Finished(reason=reason, usage=usage):
             yield from reader.finish()
             yield Finished(FinishReason.TOOLS, usage) if reader.calls and reason is FinishReason.STOP else event
         case _:
@@ -174,12 +174,12 @@ class _Meter:
 
     def pass_on(self, event: Event) -> Sequence[Event]:
         match event:
-            case TextDelta(text):
+            case TextDelta(text=text):
                 if self._cutter is not None:
                     return self._cut(text, self._cutter)
                 self._output += tokens.weight(text)
                 return (event,)
-            case ThoughtDelta(text):
+            case ThoughtDelta(text=text):
                 self._thoughts += tokens.weight(text)
                 return [event]
             case ToolCall(name=""):
@@ -187,7 +187,7 @@ class _Meter:
             case ToolCall(name=name, arguments=arguments):
                 self._output += tokens.weight(name) + tokens.weight(arguments)
                 return [event]
-            case Finished(reason):
+            case Finished(reason=reason):
                 held = self._cutter.flush() if self._cutter else ""
                 self._output += tokens.weight(held)
                 reason = (self._cutter.reason if self._cutter else None) or reason

@@ -25,20 +25,37 @@ Bound = tuple[str, Callable[..., Any]]
 
 @dataclass(slots=True, eq=False)
 class Implementation:
-    """A plugin's side of a hook. `runs`, `seconds` in all (of a wrap_generate with the answer inside it) and `errors` are
-    what it cost so far."""
+    """A plugin's side of a hook; a coroutine gets `timeout_s`. `runs`, `seconds` in all (of a wrap_generate
+    with the answer inside it) and `errors` are what it cost so far."""
 
     plugin: str
     hook: str
     function: Callable[..., Any]
+    timeout_s: float
     runs: int = 0
     seconds: float = 0.0
     errors: int = 0
 
-    def ran(self, begun: float) -> None:
-        """Count one run since `begun`, a time of perf_counter."""
-        self.runs += 1
-        self.seconds += perf_counter() - begun
+    async def run(self, *arguments: Any) -> Any:
+        """The result of one run. Raises a GatewayError: PluginFailed in the place of any other. Most hooks never wait for
+        anything: only for one that does is there a timer, since making one costs more than such a hook does."""
+        begun = perf_counter()
+        try:
+            work = self.function(*arguments)
+            try:
+                waits_for = work.send(None)
+            except StopIteration as done:
+                return done.value
+            async with asyncio.timeout(self.timeout_s):
+                return await _rest(work, waits_for)
+        except GatewayError:
+            raise
+        except Exception as exc:
+            self.failed()
+            raise PluginFailed("a plugin failed", hint=f"{self.plugin}.{self.hook}: {type(exc).__name__}") from exc
+        finally:
+            self.runs += 1
+            self.seconds += perf_counter() - begun
 
     def failed(self) -> None:
         """Count and log the exception that is being handled."""
@@ -52,10 +69,11 @@ class Hooks:
 
     def __init__(self, implementations: dict[str, Sequence[Bound]], timeout_s: float = 10) -> None:
         self._found = {
-            name: tuple(Implementation(plugin, name, function) for plugin, function in implementations.get(name, ()))
+            name: tuple(
+                Implementation(plugin, name, function, timeout_s) for plugin, function in implementations.get(name, ())
+            )
             for name in HOOKS
         }
-        self._timeout_s = timeout_s
         self._authenticate = self._found["authenticate"]
         self._prepare = self._found["prepare_call"]
         self._admit = self._found["admit"]
@@ -104,7 +122,7 @@ class Hooks:
     async def authenticate(self, head: RequestHead) -> Principal | None:
         """The first plugin's answer that is not None."""
         for hook in self._authenticate:
-            principal = await self._run(hook, head)
+            principal = await hook.run(head)
             if principal is not None:
                 return cast(Principal, principal)
         return None
@@ -112,7 +130,7 @@ class Hooks:
     async def prepare_call(self, call: Call) -> Call:
         """The call after every plugin had it."""
         for hook in self._prepare:
-            prepared = await self._run(hook, call)
+            prepared = await hook.run(call)
             if not isinstance(prepared, Call):
                 hook.errors += 1
                 raise PluginFailed("a plugin failed", hint=f"{hook.plugin}.prepare_call returned no Call")
@@ -122,13 +140,13 @@ class Hooks:
     async def admit(self, call: Call) -> None:
         """Returns when every plugin lets the call in."""
         for hook in self._admit:
-            await self._run(hook, call)
+            await hook.run(call)
 
     async def choose_account(self, call: Call, accounts: Sequence[AccountView]) -> str | None:
         """The name from the first plugin that has one of `accounts` to propose."""
         for hook in self._found["choose_account"]:
             try:
-                name = await self._run(hook, call, accounts)
+                name = await hook.run(call, accounts)
             except GatewayError:
                 continue  # noted already; the pool's own choice serves
             if name is not None:
@@ -166,7 +184,8 @@ class Hooks:
                 await events.aclose()
                 for generator in reversed(opened):
                     await generator.aclose()
-                hook.ran(begun)
+                hook.runs += 1
+                hook.seconds += perf_counter() - begun
 
         return generate
 
@@ -176,7 +195,7 @@ class Hooks:
         """The picture after every plugin had it; one that failed leaves a warning on it."""
         for hook in self._found["process_image"]:
             try:
-                image = cast(Image, await self._run(hook, image, call))
+                image = cast(Image, await hook.run(image, call))
             except GatewayError as exc:
                 image = _warned(image, f"{hook.plugin} was skipped: {exc.message}")
         return image
@@ -186,7 +205,7 @@ class Hooks:
         then goes out as bytes, with a warning."""
         for hook in self._found["store_image"]:
             try:
-                url = await self._run(hook, image, call)
+                url = await hook.run(image, call)
             except GatewayError as exc:
                 return _warned(image, f"{hook.plugin} could not store it, so it comes as bytes: {exc.message}")
             if url is not None:
@@ -195,35 +214,22 @@ class Hooks:
 
     # --- after a call ---------------------------------------------------------------------------------------------
 
-    async def call_finished(self, call: Call, outcome: Outcome) -> None:
+    def call_finished(self, call: Call, outcome: Outcome) -> Coroutine[Any, Any, None]:
         """Tell every plugin; none can stop another."""
-        await self._notify(self._finished, call, outcome)
+        return self._notify(self._finished, call, outcome)
 
-    async def account_changed(self, change: AccountChange) -> None:
+    def account_changed(self, change: AccountChange) -> Coroutine[Any, Any, None]:
         """Tell every plugin; none can stop another."""
-        await self._notify(self._changed, change)
+        return self._notify(self._changed, change)
 
     async def _notify(self, hooks: Sequence[Implementation], *args: Any) -> None:
         for hook in hooks:
-            begun = perf_counter()
             try:
-                await _within(self._timeout_s, hook.function(*args))
-            except Exception:  # noqa: BLE001 - the policy of notifications: logged, counted, never in the way
+                await hook.run(*args)
+            except PluginFailed:
+                pass  # noted already, and never in the way: the policy of notifications
+            except GatewayError:
                 hook.failed()
-            finally:
-                hook.ran(begun)
-
-    async def _run(self, hook: Implementation, *arguments: Any) -> Any:
-        begun = perf_counter()
-        try:
-            return await _within(self._timeout_s, hook.function(*arguments))
-        except GatewayError:
-            raise
-        except Exception as exc:
-            hook.failed()
-            raise PluginFailed("a plugin failed", hint=f"{hook.plugin}.{hook.hook}: {type(exc).__name__}") from exc
-        finally:
-            hook.ran(begun)
 
 
 @asynccontextmanager
@@ -237,17 +243,6 @@ async def _one_lifespan(hook: Implementation, services: Services) -> AsyncIterat
             await anext(generator, None)
         except Exception:  # noqa: BLE001 - a plugin that fails to close must not keep the others open
             hook.failed()
-
-
-async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, which gets `seconds`. Most hooks never wait for anything: only for one that does is there a
-    timer, since making one costs more than such a hook does."""
-    try:
-        waits_for = work.send(None)
-    except StopIteration as done:
-        return cast(T, done.value)
-    async with asyncio.timeout(seconds):
-        return await _rest(work, waits_for)
 
 
 @types.coroutine

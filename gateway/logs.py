@@ -52,19 +52,22 @@ class Redactor:
 
 
 class CleanFormatter(logging.Formatter):
-    """Formats a record, traceback included, and cleans what comes out."""
+    """Formats a record, traceback included, with the id of the request that runs, and cleans what comes out."""
 
-    def __init__(self, redactor: Redactor) -> None:
+    def __init__(self, redactor: Redactor, request_id: Callable[[], str] = lambda: "-") -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s [%(request)s] %(message)s")
         self._redactor = redactor
+        self._request_id = request_id
         self._second, self._text = -1, ""
 
     def format(self, record: logging.LogRecord) -> str:
+        request = self._request_id()
         if record.exc_info or record.exc_text or record.stack_info:
+            record.request = request
             return self._redactor.clean(super().format(record))
         # The same line, for a third of what filling in a format costs.
-        request, text = getattr(record, "request", "-"), record.getMessage()
-        return self._redactor.clean(f"{self.formatTime(record)} {record.levelname} {record.name} [{request}] {text}")
+        line = f"{self.formatTime(record)} {record.levelname} {record.name} [{request}] {record.getMessage()}"
+        return self._redactor.clean(line)
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         """As logging writes it. Many lines fall into one second, whose text is made once."""
@@ -98,18 +101,6 @@ class StormFilter(logging.Filter):
         return count < _BURST
 
 
-class RequestFilter(logging.Filter):
-    """Gives every record the id of the request in whose course it was written."""
-
-    def __init__(self, request_id: Callable[[], str]) -> None:
-        super().__init__()
-        self._request_id = request_id
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.request = self._request_id()
-        return True
-
-
 def _warned(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None
 ) -> None:
@@ -122,8 +113,7 @@ def log_to_stderr(request_id: Callable[[], str]) -> Redactor:
     redactor = Redactor()
     handler = logging.StreamHandler()
     handler.addFilter(StormFilter())
-    handler.addFilter(RequestFilter(request_id))
-    handler.setFormatter(CleanFormatter(redactor))
+    handler.setFormatter(CleanFormatter(redactor, request_id))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     # Nothing of this is in our lines, and looking it up costs more than writing them (logging HOWTO, Optimization).
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

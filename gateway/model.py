@@ -363,21 +363,21 @@ class Reply:
     def add(self, event: Event) -> None:
         """Put one more event into it."""
         match event:
-            case TextDelta(text):
+            case TextDelta(text=text):
                 self.text += text
-            case ThoughtDelta(text):
+            case ThoughtDelta(text=text):
                 self.thoughts += text
             case ToolCall():
                 self.tool_calls.append(event)
-            case ImageReady(image):
+            case ImageReady(image=image):
                 self.images.append(image)
             case Citation():
                 self.citations.append(event)
-            case Chosen(index, inner):
+            case Chosen(index=index, event=inner):
                 while len(self.choices) <= index:
                     self.choices.append(Reply())
                 self.choices[index].add(inner)
-            case Finished(reason, usage, stop_word):
+            case Finished(reason=reason, usage=usage, stop_word=stop_word):
                 self.reason, self.usage, self.stop_word = reason, usage, stop_word
 
 

@@ -181,7 +181,7 @@ async def _play(generate: Generate, run: _Run, into: asyncio.Queue[Event | None]
         async with aclosing(generate(run.call)) as events:
             async for event in events:
                 match event:
-                    case Finished(_, usage):
+                    case Finished(usage=usage):
                         run.usage = usage
                     case ImageReady():
                         into.put_nowait(event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any, Literal
 
 import orjson
@@ -33,7 +34,7 @@ class Plugin:
         if self._json:
             log.info(orjson.dumps(fields).decode())
         else:
-            log.info(" ".join([f"{name}={_quoted(value)}" for name, value in fields.items()]))
+            log.info(" ".join([f"{name}={_shown(value)}" for name, value in fields.items()]))
 
 
 def _fields(call: Call, outcome: Outcome) -> dict[str, Any]:
@@ -56,8 +57,9 @@ def _fields(call: Call, outcome: Outcome) -> dict[str, Any]:
     return fields
 
 
-def _quoted(value: Any) -> Any:
+_PLAIN = re.compile(r"[!#-~]*").fullmatch  # printable ASCII without spaces and quotes
+
+
+def _shown(value: Any) -> Any:
     """A value that cannot forge a line or a field."""
-    if type(value) is not str or (value.isascii() and value.isprintable() and " " not in value):
-        return value
-    return orjson.dumps(value).decode()
+    return orjson.dumps(value).decode() if type(value) is str and not _PLAIN(value) else value

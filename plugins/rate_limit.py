@@ -5,7 +5,6 @@ asked counts."""
 from __future__ import annotations
 
 import math
-import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -34,7 +33,6 @@ class _Taken:
 
     windows: list[Window]
     cost: int
-    ticket: str
 
 
 class Plugin:
@@ -55,19 +53,18 @@ class Plugin:
             return
         if (least := min([window.limit for window in windows])) < cost:
             raise InvalidRequest(f"n: at most {least} answers at once, by the rate limit", param="n")
-        taken = _Taken(windows, cost, secrets.token_hex(16))
-        wait = await self._store.take(windows, cost, ticket=taken.ticket)
+        wait = await self._store.take(windows, cost, ticket=call.id)
         if wait > 0:
             seconds = math.ceil(wait)
             raise RateLimited(f"Rate limit reached, try again in {seconds} s", retry_after=seconds)
-        call.extras[NAME] = taken
+        call.extras[NAME] = _Taken(windows, cost)
 
     @hookimpl
     async def call_finished(self, call: Call) -> None:
         """What ended before Gemini was asked costs nothing: no account was free, or the caller left the queue."""
         taken = call.extras.get(NAME)
         if taken is not None and call.attempts < taken.cost and self._store is not None:
-            await self._store.give_back(taken.windows, taken.cost - call.attempts, ticket=taken.ticket)
+            await self._store.give_back(taken.windows, taken.cost - call.attempts, ticket=call.id)
 
     def _windows(self, call: Call, cost: int) -> list[Window]:
         windows = []

@@ -137,7 +137,7 @@ class _Attempt:
     def take(self, event: Event) -> Iterator[Event]:
         """Judge the next event; what may pass at once comes out."""
         match event:
-            case TextDelta(text):
+            case TextDelta(text=text):
                 self._text.append(text)
                 if self.call.json_answer is None:
                     yield event

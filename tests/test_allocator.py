@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import platform
 import subprocess
 import sys
+import weakref
+from urllib.parse import urlsplit
 
 import pytest
+
+from gateway.allocator import trim_for_ever
+from tests.waiting import until
 
 # Blocks of pictures in a thread: after the first one glibc would keep those that follow.
 WORK = """
@@ -38,7 +45,31 @@ def left_over_mb(how: str) -> float:
     return float(run.stdout)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators keep nothing back that we could return")
+GLIBC_ONLY = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators keep nothing back that we could return")
+
+
+@GLIBC_ONLY
 def test_large_blocks_of_threads_go_back_to_the_system() -> None:
     assert left_over_mb("returned") < 6
     assert left_over_mb("kept") > 20  # or this system needs none of it
+
+
+class Knot:
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@GLIBC_ONLY
+@pytest.mark.parametrize("quiet", [True, False])
+async def test_what_is_kept_for_the_next_use_goes_and_the_search_waits_until_nothing_runs(quiet: bool) -> None:
+    gc.disable()
+    trimming = asyncio.create_task(trim_for_ever(lambda: quiet, 0.01))
+    try:
+        gone = weakref.ref(Knot())
+        urlsplit("https://example.com/a-burst")
+        await until(lambda: not urlsplit.cache_info().currsize)  # type: ignore[attr-defined]
+        await asyncio.sleep(0.05)
+        assert (gone() is None) == quiet
+    finally:
+        gc.enable()
+        trimming.cancel()

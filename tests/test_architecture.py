@@ -120,3 +120,11 @@ def test_a_plugin_uses_the_public_api_and_no_other_plugin(name: str, file: Path)
 def test_no_module_has_a_name_that_says_nothing() -> None:
     empty = {"utils", "util", "helpers", "helper", "common", "misc", "base", "manager"}
     assert not {name for name, _ in modules(*ROOMS) if name.rsplit(".", 1)[-1] in empty}
+
+
+@pytest.mark.parametrize(("name", "file"), [pytest.param(*m, id=m[0]) for m in modules(*ROOMS)])
+def test_classes_are_matched_by_keyword(name: str, file: Path) -> None:
+    """`case Kind(value)` looks up `__match_args__` under a new string each time (CPython 3.11): that costs more than all
+    else in a match, throws other names out of the cache of attributes, and the strings stay there."""
+    patterns = (node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.MatchClass))
+    assert not [f"{name}:{pattern.lineno}" for pattern in patterns if pattern.patterns]

@@ -98,9 +98,9 @@ def _told_apart(number: int, item: Mapping[Any, Any]) -> list[Pasted]:
 def _from_object(table: Mapping[Any, Any]) -> list[Pasted]:
     """One account as an object, or an export with a name beside it."""
     match table.get("cookies", table.get("paste")):
-        case str(text):
+        case str() as text:
             found = from_text(text)
-        case list(nested):
+        case list() as nested:
             found = [_from_export(nested)] if _is_export(nested) else [_from_table(item) for item in _objects(nested)]
         case Mapping() as nested:
             found = [_from_table(nested)]

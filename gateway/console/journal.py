@@ -6,6 +6,7 @@ A request is kept as the JSON that the page gets: one object, not twenty, and no
 from __future__ import annotations
 
 import time
+from array import array
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ class Bucket:
     errors: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
-    first_s: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_SAMPLES))
+    first_s: array[float] = field(default_factory=lambda: array("d"))
     _plain: list[float | None] | None = None
 
     def add(self, outcome: Outcome) -> None:
@@ -40,8 +41,12 @@ class Bucket:
         self.errors += outcome.error is not None
         self.tokens_in += outcome.usage.prompt
         self.tokens_out += outcome.usage.output + outcome.usage.thoughts
-        if outcome.first_content_s is not None:
+        if outcome.first_content_s is None:
+            return
+        if len(self.first_s) < _MOST_SAMPLES:
             self.first_s.append(outcome.first_content_s)
+        else:
+            self.first_s[self.requests % _MOST_SAMPLES] = outcome.first_content_s
 
     def plain(self) -> list[float | None]:
         """[requests, errors, tokens in, tokens out, median and 95th percentile of the time to the first content]."""

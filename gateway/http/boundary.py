@@ -45,6 +45,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _MB = 1_000_000
 _THREAD_FROM = 256_000
 _RESTART_S = 5.0
+_ID_BYTES, _IDS_AT_ONCE = 8, 256
 CREDENTIALS = ("Authorization", "x-api-key", "x-goog-api-key")
 # A name is at most 255 bytes long (RFC 1035, 2.3.4), and has these characters (RFC 3986, 3.2.2).
 _HOST = re.compile(r"(\[[\w:.%~-]{2,100}\]|[\w.~%!$&'()*+,;=-]{0,255})(:[0-9]{0,5})?", re.ASCII)
@@ -63,6 +64,7 @@ class Boundary:
         self._server = server
         self._dialect_of = dialect_of
         self._high_water = HighWater(mark(server.max_memory_mb))
+        self._ids = Ids()
         self.interruptible = Interruptible(self)
         self.stopping = False
         self.cutting_off = False
@@ -73,21 +75,12 @@ class Boundary:
         """Let `task`, which goes on behind a request, count as one: it ends before what it uses is closed."""
         self.watcher(task)
 
-    @property
-    def middleware(self) -> Any:
-        @web.middleware
-        async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse:
-            token = request_id.set(secrets.token_hex(8))
-            request[REQUEST_ID] = request_id.get()
-            request[HIGH_WATER] = self._high_water
-            try:
-                return await self._guarded(request, handler)
-            finally:
-                request_id.reset(token)
-
-        return boundary
-
-    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """aiohttp's outermost one."""
+        request[REQUEST_ID] = id = self._ids.new()
+        request[HIGH_WATER] = self._high_water
+        token = request_id.set(id)
         try:
             if (fault := fault_in_head(request)) is not None:
                 response = self.error(request, fault)
@@ -107,6 +100,8 @@ class Boundary:
         except Exception:
             log.exception("request %s failed", request[REQUEST_ID])
             return self.error(request, Internal(f"Internal error, see the log under {request[REQUEST_ID]}"))
+        finally:
+            request_id.reset(token)
 
     def _check(self, request: web.Request) -> None:
         headers = request.headers
@@ -217,6 +212,21 @@ class Boundary:
         if self._is_us(host):
             return True
         return not is_loopback(self._server.host) and (is_address(host) or "Authorization" in request.headers)
+
+
+class Ids:
+    """Makes ids of requests: 64 random bits each, of which the system is asked for some hundred at once."""
+
+    def __init__(self) -> None:
+        self._ready: list[str] = []
+
+    def new(self) -> str:
+        """One that nobody had."""
+        if not self._ready:
+            drawn = secrets.token_hex(_ID_BYTES * _IDS_AT_ONCE)
+            size = 2 * _ID_BYTES
+            self._ready = [drawn[at : at + size] for at in range(0, len(drawn), size)]
+        return self._ready.pop()
 
 
 class Interruptible:

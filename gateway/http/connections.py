@@ -190,15 +190,14 @@ class Listener(web.Server):
             return True
         return False
 
-    def busy(self, handler: web.RequestHandler, task: asyncio.Task[Any]) -> None:
-        """A request of this connection is being served, until `task` has ended."""
-
-        def served(task: asyncio.Task[Any]) -> None:
-            if handler.connected:
-                self._waiting[handler] = None
-
+    def busy(self, handler: web.RequestHandler) -> None:
+        """A request of this connection is being served."""
         self._waiting.pop(handler, None)
-        task.add_done_callback(served)
+
+    def idle(self, handler: web.RequestHandler) -> None:
+        """None is any more."""
+        if handler.connected:
+            self._waiting[handler] = None
 
     def close_idle(self) -> None:
         """Close the connections that no request runs on."""

@@ -9,6 +9,7 @@ import logging
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -92,6 +93,11 @@ class Front:
             before.leave()
         self._stages = [*(other for other in self._stages if not other.left.is_set()), stage]
 
+    @property
+    def quiet(self) -> bool:
+        """Whether no request runs."""
+        return not any(stage.running for stage in self._stages)
+
     def _request(self, *args: Any) -> web.BaseRequest:
         assert self._stage is not None
         return self._stage.server.request_factory(*args)
@@ -99,9 +105,14 @@ class Front:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         stage, task = self._stage, asyncio.current_task()
         assert stage is not None and task is not None
-        stage.watch(task)
-        self._listener.busy(request.protocol, task)
+        stage.running.add(task)
+        self._listener.busy(request.protocol)
+        task.add_done_callback(partial(self._served, stage, request.protocol))
         return await stage.server.request_handler(request)
+
+    def _served(self, stage: Stage, protocol: web.RequestHandler, task: asyncio.Task[Any]) -> None:
+        self._listener.idle(protocol)
+        stage.ended(task)
 
     # --- listening ------------------------------------------------------------------------------------------------
 

@@ -18,12 +18,12 @@ async def play(visit: Visit, response: web.StreamResponse, steps: Iterable[scrip
     out, metronome = _Out(visit.entry, response), _Metronome(pace)
     for step in steps:
         match step:
-            case script.Send(data, content):
+            case script.Send(data=data, content=content):
                 if content and pace:
                     await out.flush()
                     await metronome.beat()
                 await out.write(data)
-            case script.Wait(seconds):
+            case script.Wait(seconds=seconds):
                 await out.flush()
                 await trouble.pause(seconds)
             case script.Reset() | script.BadChunk():

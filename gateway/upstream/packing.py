@@ -93,7 +93,7 @@ def _turns(messages: Sequence[Message]) -> list[_Turn]:
 
 def _part_text(part: Part, uses: Mapping[str, ToolUse]) -> str:
     match part:
-        case Text(text):
+        case Text(text=text):
             return text
         case ToolUse():
             return tool_calls.rendered(part)

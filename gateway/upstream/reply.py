@@ -226,8 +226,7 @@ class ReplyReader:
         self._hold = hold
         self._text = Growing()
         self._thoughts = Growing()
-        self._candidate: list[Any] | None = None
-        self._changed = False
+        self._candidate: list[Any] | None = None  # the latest, until it is taken
         self._cited = False
         self.opening = ""
         self.pictures: tuple[rich.Drawn, ...] = ()
@@ -258,7 +257,7 @@ class ReplyReader:
         """The library read the whole answer from the chat's history, already unescaped."""
         self.pictures = self.pictures or pictures
         self._candidate = ["", [html.escape(text, quote=False)]] + [None] * 35 + [[[html.escape(thoughts, quote=False)]]]
-        self._changed = self.complete = True
+        self.complete = True
 
     def _absorb(self, frames: list[Any]) -> list[Any]:
         parts: list[Any] = []
@@ -298,7 +297,6 @@ class ReplyReader:
         self.rcid = candidate[0]
         self._candidate = candidate
         self.pictures = rich.drawn(candidate) or self.pictures
-        self._changed = True
         self.complete = at(candidate, 8, 0) == 2 or self.complete
         # Any text or thought counts: from here on the prompt is never sent again.
         self.content_seen = self.content_seen or bool(
@@ -321,25 +319,26 @@ class ReplyReader:
 
     def take(self) -> list[Event]:
         """What is new since the last call."""
-        if not self._changed or self._candidate is None or (self._hold and not self.complete):
+        if (candidate := self._candidate) is None or (self._hold and not self.complete):
             return []
-        self._changed = False
+        self._candidate = None
         events: list[Event] = []
-        thoughts = self._thoughts.advance(text_at(self._candidate, 37, 0, 0) or "", final=self.complete)
-        text = self._text.advance(self._raw_text(), final=self.complete)
+        thoughts = self._thoughts.advance(text_at(candidate, 37, 0, 0) or "", final=self.complete)
+        text = self._text.advance(_raw_text(candidate), final=self.complete)
         if thoughts:
             events.append(ThoughtDelta(thoughts))
         if text:
             events.append(TextDelta(text))
         if self.complete and not self._cited:
             self._cited = True
-            if self._links and (links := rich.web_links(self._candidate)):
+            if self._links and (links := rich.web_links(candidate)):
                 events.append(TextDelta(links))
-            events += rich.citations(self._candidate)
+            events += rich.citations(candidate)
         return events
 
-    def _raw_text(self) -> str:
-        text = text_at(self._candidate, 1, 0) or ""
-        if _CARD.match(text):
-            text = text_at(self._candidate, 22, 0) or text
-        return text
+
+def _raw_text(candidate: list[Any]) -> str:
+    text = text_at(candidate, 1, 0) or ""
+    if _CARD.match(text):
+        text = text_at(candidate, 22, 0) or text
+    return text

@@ -113,9 +113,9 @@ class Anthropic(anthropic_files.AnthropicFiles):
     def encode_event(self, event: Event, call: Call) -> bytes:
         stream = _stream(call)
         match event:
-            case TextDelta(text):
+            case TextDelta(text=text):
                 return stream.into("text", _TEXT) + stream.delta("text_delta", "text", text)
-            case ThoughtDelta(text) if call.show_thoughts:
+            case ThoughtDelta(text=text) if call.show_thoughts:
                 opened = stream.into("thinking", {"thinking": "", "signature": ""})
                 stream.thoughts.update(text.encode("utf-8", "replace"))
                 return opened + stream.delta("thinking_delta", "thinking", text)

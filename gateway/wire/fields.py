@@ -32,13 +32,12 @@ class Fields:
         """Dotted path of the field `name`."""
         return f"{self.path}.{name}" if self.path else name
 
-    def get(self, *names: str) -> Any:
-        """The raw value of the first of `names` that is present, or None."""
-        data = self.data
-        for name in names:
-            if (value := data.get(name)) is not None:
-                return value
-        return None
+    def get(self, name: str, *others: str) -> Any:
+        """The raw value of the first of these names that is present, or None."""
+        value = self.data.get(name)
+        if value is None and others:
+            return self.get(*others)
+        return value
 
     def text(self, *names: str, most: int = 4_000_000) -> str | None:
         """A string of at most `most` characters."""

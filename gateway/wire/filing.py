@@ -117,7 +117,7 @@ def arrived(form: Mapping[str, Any], *, purpose: str = "", kept_s: float = KEPT_
     match form.get("file"):
         case Upload(data=b""):
             raise bad("file", "is empty")
-        case Upload(data, name, claimed):
+        case Upload(data=data, name=name, mime=claimed):
             mime = kind(data, claimed, name)
             return Arrival(_harmless(name) or _unnamed(mime), mime, data, purpose, kept_s)
         case None:

@@ -152,19 +152,19 @@ class Gemini(gemini_files.GeminiFiles):
             if isinstance(event, Finished):
                 return _framed(call, _answer(call, [{"text": ""}], event.reason, event.usage, index=index))
         match event:
-            case Finished(_, usage) if call.choices > 1:
+            case Finished(usage=usage) if call.choices > 1:
                 return _framed(call, _answer(call, [{"text": ""}], usage=usage), last=True)
-            case TextDelta(text):
+            case TextDelta(text=text):
                 return _framed(call, _answer(call, [{"text": text}], index=index))
-            case ThoughtDelta(text) if call.show_thoughts:
+            case ThoughtDelta(text=text) if call.show_thoughts:
                 return _framed(call, _answer(call, [{"text": text, "thought": True}], index=index))
             case ToolCall():
                 return _framed(call, _answer(call, [gemini_tools.part(event)], index=index))
-            case ImageReady(image):
+            case ImageReady(image=image):
                 return _framed(call, _answer(call, [_inline(image)]))
             case Citation():
                 return _framed(call, _answer(call, [{"text": ""}], sources=[event], index=index))
-            case Finished(reason, usage):
+            case Finished(reason=reason, usage=usage):
                 return _framed(call, _answer(call, [{"text": ""}], reason, usage), last=True)
             case _:
                 return b""

@@ -120,17 +120,17 @@ class OpenAIChat(openai.OpenAIShaped, openai_files.OpenAIFiles):
         if call.options.get("kept"):
             call.extras.setdefault(self.name, Reply()).add(event)
         match event:
-            case TextDelta(text):
+            case TextDelta(text=text):
                 return _text_chunk(call, b'"content":', text)
-            case ThoughtDelta(text) if call.show_thoughts:
+            case ThoughtDelta(text=text) if call.show_thoughts:
                 return _text_chunk(call, b'"reasoning_content":', text)
-            case Chosen(index, Finished(reason)):
+            case Chosen(index=index, event=Finished(reason=reason)):
                 return _chunk(call, {}, _finish(reason, call), index=index)
-            case Chosen(index, inner):
+            case Chosen(index=index, event=inner):
                 return b"".join(_chunk(call, delta, index=index) for delta in _deltas(inner, call))
             case Finished() if call.choices > 1:
                 return _total(call, event)
-            case Finished(reason):
+            case Finished(reason=reason):
                 return _chunk(call, {}, _finish(reason, call)) + _total(call, event)
         return b"".join(_chunk(call, delta) for delta in _deltas(event, call))
 
@@ -310,9 +310,9 @@ def _choice(reply: Reply, call: Call, index: int) -> dict[str, Any]:
 def _deltas(event: Event, call: Call) -> Iterator[dict[str, Any]]:
     """What an event adds to the message of its choice."""
     match event:
-        case TextDelta(text):
+        case TextDelta(text=text):
             yield {"content": text}
-        case ThoughtDelta(text) if call.show_thoughts:
+        case ThoughtDelta(text=text) if call.show_thoughts:
             yield {"reasoning_content": text}
         case ToolCall():
             yield from _called(event, call)

@@ -64,15 +64,15 @@ class OpenAICompletions(openai.OpenAIShaped):
 
     def encode_event(self, event: Event, call: Call) -> bytes:
         match event:
-            case Chosen(index, TextDelta(text)):
+            case Chosen(index=index, event=TextDelta(text=text)):
                 return _text(call, text, index)
-            case Chosen(index, Finished(reason)):
+            case Chosen(index=index, event=Finished(reason=reason)):
                 return _chunk(call, "", index, _FINISH[reason])
-            case TextDelta(text):
+            case TextDelta(text=text):
                 return _text(call, text, 0)
             case Finished() if call.choices > 1:
                 return _total(call, event)
-            case Finished(reason):
+            case Finished(reason=reason):
                 return _chunk(call, "", 0, _FINISH[reason]) + _total(call, event)
             case _:
                 return b""

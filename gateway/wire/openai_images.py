@@ -76,7 +76,7 @@ class OpenAIImages(openai.OpenAIShaped):
 
     def encode_event(self, event: Event, call: Call) -> bytes:
         match event:
-            case ImageReady(image):
+            case ImageReady(image=image):
                 return sse.named(_completed(image, call))
             case _:
                 return b""
@@ -166,11 +166,11 @@ def _inputs(fields: Fields) -> tuple[Part, ...]:
 
 def _picture(item: Any, number: int, path: str, *, mask: bool = False) -> Part:
     match item:
-        case Upload(data):
+        case Upload(data=data):
             return media.only_picture(media.file(data, "image/png", number, path, mask=mask))
-        case {"image_url": {"url": str(url)}} | {"image_url": str(url)} | {"url": str(url)}:
+        case {"image_url": {"url": str() as url}} | {"image_url": str() as url} | {"url": str() as url}:
             return media.picture(url, number, f"{path}.image_url", mask=mask)
-        case {"b64_json": str(encoded)}:
+        case {"b64_json": str() as encoded}:
             return media.picture(encoded, number, f"{path}.b64_json", mask=mask)
         case {"file_id": _}:
             return filing.named(Fields(item, path), openai_files.PREFIX, number, mask=mask, picture=True)

@@ -35,17 +35,17 @@ class Output:
     def add(self, event: Event) -> Iterator[Value]:
         """What one event of the answer brings."""
         match event:
-            case TextDelta(text):
+            case TextDelta(text=text):
                 yield from self._text(text)
-            case ThoughtDelta(text):
+            case ThoughtDelta(text=text):
                 yield from self._thought(text)
             case ToolCall():
                 yield from self._call(event)
-            case ImageReady(image):
+            case ImageReady(image=image):
                 yield from self._picture(image)
             case Citation():
                 yield from self._cite(event)
-            case Finished(reason):
+            case Finished(reason=reason):
                 yield from self.close("incomplete" if reason is FinishReason.LENGTH else "completed")
 
     # --- items ----------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ class Simple(openai.OpenAIShaped):
 
     def encode_event(self, event: Event, call: Call) -> bytes:
         match event:
-            case TextDelta(text):
+            case TextDelta(text=text):
                 return sse.data({"text": text, "model": call.served_model or call.model})
             case ImageReady():
                 return b"".join(

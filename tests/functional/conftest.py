@@ -52,8 +52,8 @@ Launch = Callable[..., AbstractAsyncContextManager[Live]]
 def launch(tmp_path: Path) -> Launch:
     """`async with launch(accounts=2, settings={...}) as live`: accounts a, b, c, ... behind one proxy, or those that are
     given, behind `egresses` proxies in turn. `configured` are values of __Secure-1PSIDTS for the settings, by account,
-    where the site has others. `clock` is the accounts' one. Every launch of a test has the same state folder: a second
-    one is a restart. At its end every reply must have fitted the original's own schema (checked.py)."""
+    where the site has others. `clock` is the accounts' one, `idle_s` how long sessions are kept. Every launch of a test has
+    the same state folder: a second one is a restart. At its end every reply must have fitted the original's own schema (checked.py)."""
 
     @asynccontextmanager
     async def start(
@@ -62,6 +62,7 @@ def launch(tmp_path: Path) -> Launch:
         configured: dict[str, str] | None = None,
         egresses: int = 1,
         clock: Callable[[], float] | None = None,
+        idle_s: float = 45.0,
         **site: Any,
     ) -> AsyncIterator[Live]:
         known = [Account(chr(97 + n), tier="pro") for n in range(accounts)] if isinstance(accounts, int) else accounts
@@ -79,7 +80,7 @@ def launch(tmp_path: Path) -> Launch:
             async with running(
                 made,
                 ROOT,
-                upstream=lambda s, d: GeminiWeb(s, d, simulated=True),
+                upstream=lambda s, d: GeminiWeb(s, d, simulated=True, idle_s=idle_s),
                 plugins=[*load(made, ROOT), *from_instances([("checked", checked)])],
                 simulated=True,
                 clock=clock,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import statistics
 from pathlib import Path
@@ -11,6 +12,8 @@ import aiohttp
 import pytest
 
 from gateway.simulator import Fault, filler
+from gateway.upstream.gemini_web.session import Session
+from gateway.upstream.reply import ReplyReader
 from tests.functional.conftest import Launch, Live
 from tests.waiting import until
 
@@ -86,6 +89,24 @@ async def test_leaving_before_the_first_byte_frees_the_account_too(launch: Launc
         await asyncio.gather(task, return_exceptions=True)
         await until(lambda: live.gateway.pool.views()[0].in_flight == 0, within_s=0.5)
         assert (await live.client.chat("still here?")).status == 200
+
+
+async def test_what_calls_leave_behind_is_gone_without_a_search_for_garbage(launch: Launch) -> None:
+    """A burst would else stand in memory until the interpreter searches, which may be long after."""
+    async with launch(settings={"pool": {"max_concurrency": 8}}, idle_s=0.2) as live:
+        gc.collect()
+        gc.disable()
+        try:
+            await asyncio.gather(*(leave_after_first_piece(live) for _ in range(4)))
+            replies = await asyncio.gather(*(live.client.chat("hello", stream=True) for _ in range(4)))
+            assert all(reply.status == 200 for reply in replies)
+            await until(lambda: not alive(Session) and not alive(ReplyReader))
+        finally:
+            gc.enable()
+
+
+def alive(kind: type) -> int:
+    return sum(isinstance(found, kind) for found in gc.get_objects())
 
 
 async def leave_after_first_piece(live: Live) -> None:

@@ -21,17 +21,19 @@ __all__ = ["GeminiWeb"]
 
 
 class GeminiWeb:
-    """The upstream of `settings`. `state_dir` takes the CA bundle that an extra `upstream.ca_file` makes."""
+    """The upstream of `settings`. `state_dir` takes the CA bundle that an extra `upstream.ca_file` makes. A session that no
+    call needs is kept for `idle_s` seconds."""
 
-    def __init__(self, settings: Settings, state_dir: Path, *, simulated: bool = False) -> None:
+    def __init__(self, settings: Settings, state_dir: Path, *, simulated: bool = False, idle_s: float = 45.0) -> None:
         self.settings = settings
         self.simulated = simulated
+        self._idle_s = idle_s
         self._accounts: WeakSet[WebAccount] = WeakSet()  # they come and go while we serve
         extra = settings.upstream.ca_file
         self.verify: bool | str = True if extra is None else str(_bundle(extra, state_dir, alone=simulated))
 
     def account(self, settings: AccountSettings) -> WebAccount:
-        account = WebAccount(settings, self.settings, self.verify)
+        account = WebAccount(settings, self.settings, self.verify, self._idle_s)
         self._accounts.add(account)
         return account
 

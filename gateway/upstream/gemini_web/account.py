@@ -29,7 +29,7 @@ from gateway.errors import (
 from gateway.model import Blob, Call, Event, Finished, Image, ImageReady
 from gateway.secrecy import hide
 from gateway.upstream.gemini_web.allowance import read
-from gateway.upstream.gemini_web.client import Client, Deadlines, Tokens, current_reader
+from gateway.upstream.gemini_web.client import Client, Deadlines, Reading, Tokens, current_reading
 from gateway.upstream.gemini_web.faults import translated
 from gateway.upstream.gemini_web.jar import dress, learned, rotate
 from gateway.upstream.gemini_web.pictures import MOST_BYTES, Download, Place, drawn_in
@@ -40,7 +40,6 @@ from gateway.upstream.protocol import Allowance, Cookies, Offer, Profile, Rotate
 from gateway.upstream.reply import ReplyReader
 
 _IDLE_SESSIONS = 8
-_IDLE_SECONDS = 45.0
 _ACTIVITY_EVERY_S = 60.0
 _RECHECK_EVERY_S = 60.0
 _CONNECT_TIMEOUT_S = 15.0
@@ -49,13 +48,14 @@ _CONNECT_TIMEOUT_S = 15.0
 class WebAccount:
     """One account of the web site: its cookies, its tokens, and a free list of clients."""
 
-    def __init__(self, account: AccountSettings, settings: Settings, verify: bool | str) -> None:
+    def __init__(self, account: AccountSettings, settings: Settings, verify: bool | str, idle_s: float) -> None:
         self.name = account.name
         self._proxy = account.proxy.get_secret_value() if account.proxy else None
         self.egress = _egress(self._proxy)
         self._language = account.language
         self._settings = settings
         self._verify = verify
+        self._idle_s = idle_s
         self.cookies = Cookies(
             account.secure_1psid.get_secret_value(),
             account.secure_1psidts.get_secret_value(),
@@ -65,6 +65,7 @@ class WebAccount:
         self._tokens: Tokens | None = None
         self._offers: tuple[Offer, ...] = ()
         self._idle: list[Client] = []
+        self._tidying: asyncio.TimerHandle | None = None
         self._login = 0  # counted up by every new sign-in and every other user: clients of an older one are not used again
         self._closed = False
         self._active_at = 0.0
@@ -188,7 +189,8 @@ class WebAccount:
         client.reads_history = not temporary
         files = await self._upload(client, prompt.files, deadlines)
         model = client._model_registry.get(offer.id)
-        current_reader.set(reader)
+        reading = Reading(reader)
+        current_reading.set(reading)
         outputs = client._generate(
             prompt=prompt.text,
             req_file_data=files,
@@ -217,7 +219,7 @@ class WebAccount:
             if not reader.complete:
                 raise
         finally:
-            current_reader.set(None)
+            reading.reader = None
         if call.served_model is None:
             call.served_model = offer.name
         rest = reader.take()
@@ -302,7 +304,7 @@ class WebAccount:
         assert self._tokens is not None
         while self._idle:
             client = self._idle.pop()
-            if time.monotonic() - client.born < _IDLE_SECONDS and client._running and client.login == self._login:
+            if client._running and client.login == self._login:
                 return client
             await client.close()
         client = Client(self._tokens, self._session())
@@ -315,10 +317,22 @@ class WebAccount:
             self._learn_cookies(client.client)
         if current and len(self._idle) < _IDLE_SESSIONS:
             dress(client.client, self.cookies)  # rotated values may have come while it was in flight
-            client.born = time.monotonic()
+            client.idle_since = time.monotonic()
             self._idle.append(client)
+            if self._tidying is None:
+                self._tidying = asyncio.get_running_loop().call_later(self._idle_s, self._close_stale)
         else:
             spawn(client.close(), "close a spare session")
+
+    def _close_stale(self) -> None:
+        """Let go of clients that nobody needed: after a burst their memory, too, comes back."""
+        self._tidying = None
+        stale = time.monotonic() - self._idle_s
+        while self._idle and self._idle[0].idle_since <= stale:  # the oldest are first
+            spawn(self._idle.pop(0).close(), "close a session that was idle for long")
+        if self._idle:
+            wait = self._idle[0].idle_since - stale
+            self._tidying = asyncio.get_running_loop().call_later(wait, self._close_stale)
 
     def _learn_cookies(self, session: Session) -> None:
         session.cookies_changed = False
@@ -367,6 +381,8 @@ class WebAccount:
 
     async def close(self) -> None:
         self._closed = True
+        if self._tidying is not None:
+            self._tidying.cancel()
         await self._drop_idle()
         if self._transfers is not None:
             await self._transfers.close()  # type: ignore[no-untyped-call]

@@ -4,7 +4,6 @@ or re-initialisations, and a frame parser that is linear in the bytes."""
 from __future__ import annotations
 
 import asyncio
-import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +23,16 @@ from gateway.upstream.reply import ReplyReader
 # through logging, with what may be said chosen here.
 library_log.disable("gemini_webapi")
 
-current_reader: ContextVar[ReplyReader | None] = ContextVar("gemini_reply_reader", default=None)
+
+@dataclass(slots=True)
+class Reading:
+    """Who reads the answer of the generation that runs in this context. Empty when that is over: timers of the account's
+    connections keep the context, and would keep a whole answer with it."""
+
+    reader: ReplyReader | None = None
+
+
+current_reading: ContextVar[Reading] = ContextVar("gemini_reading", default=Reading())  # noqa: B039 - nobody fills this one
 
 
 class _Parser:
@@ -46,7 +54,7 @@ _library_parser = library.StreamingFrameParser
 def _parser() -> Any:
     """A parser for the generation that begins in this context: ours for a call of ours, else the library's own, so that
     the library stays what it was for everybody else in the process."""
-    reader = current_reader.get()
+    reader = current_reading.get().reader
     return _library_parser() if reader is None else _Parser(reader)
 
 
@@ -85,7 +93,7 @@ class Client(library.GeminiClient):
         self.client = session
         self.auto_refresh = False
         self.timeout = self.watchdog_timeout = _Endless("inf")  # stalls are ours to notice, by bytes
-        self.born = time.monotonic()
+        self.idle_since = 0.0
         self.login = 0
         self.reads_history = False
         self._running = True

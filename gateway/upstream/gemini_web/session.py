@@ -44,7 +44,7 @@ class Session(AsyncSession[Response]):
             curl_options={CurlOpt.MAXFILESIZE_LARGE: most_bytes} if most_bytes else None,
         )
         self._in_flight: set[Curl] = set()
-        self._ending = False
+        self._ending: CurlError | None = None
         self.cookies_changed = False
         self.dressed = Cookies()
 
@@ -55,6 +55,10 @@ class Session(AsyncSession[Response]):
 
     def release_curl(self, curl: Curl) -> None:
         self._in_flight.discard(curl)
+        if self._ending is not None:
+            # Its traceback holds the frame of the transfer that it ended, and that frame the error: some seventy objects
+            # a transfer would wait for a search for garbage.
+            self._ending.__traceback__ = None
         with suppress(TypeError):  # what curl_cffi raises when the account, and with it the shared curl, is closed already
             super().release_curl(curl)
 
@@ -101,12 +105,12 @@ class Session(AsyncSession[Response]):
 
     async def close(self) -> None:
         """End the transfers in flight, now: their connections are closed and their readers get a RequestException."""
-        if self._ending:
+        if self._ending is not None:
             return
-        self._ending = True
+        self._ending = CurlError("the call is over", CurlECode.ABORTED_BY_CALLBACK)
         await super().close()
         for curl in tuple(self._in_flight):
-            self.acurl.set_exception(curl, CurlError("the call is over", CurlECode.ABORTED_BY_CALLBACK))
+            self.acurl.set_exception(curl, self._ending)
 
 
 
