@@ -45,7 +45,9 @@ def left_over_mb(how: str) -> float:
     return float(run.stdout)
 
 
-GLIBC_ONLY = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators keep nothing back that we could return")
+GLIBC_ONLY = pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="other allocators keep nothing back that we could return"
+)
 
 
 @GLIBC_ONLY

@@ -53,7 +53,8 @@ def launch(tmp_path: Path) -> Launch:
     """`async with launch(accounts=2, settings={...}) as live`: accounts a, b, c, ... behind one proxy, or those that are
     given, behind `egresses` proxies in turn. `configured` are values of __Secure-1PSIDTS for the settings, by account,
     where the site has others. `clock` is the accounts' one, `idle_s` how long sessions are kept. Every launch of a test has
-    the same state folder: a second one is a restart. At its end every reply must have fitted the original's own schema (checked.py)."""
+    the same state folder: a second one is a restart. At its end every reply must have fitted the original's own schema
+    (checked.py)."""
 
     @asynccontextmanager
     async def start(
