@@ -112,7 +112,7 @@ class Calls:
             yield Finished(FinishReason.REFUSED, meter.usage())
             return
         finally:
-            call.usage = meter.usage() if meter.counted else None
+            call.usage = end.usage if end is not None else meter.usage() if meter.counted else None
         if end is None:
             raise PluginFailed("a plugin ended the answer without its end", hint="no Finished came through the chain")
         if images:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from typing import Any, Literal
 
 import orjson
@@ -34,7 +33,7 @@ class Plugin:
         if self._json:
             log.info(orjson.dumps(fields).decode())
         else:
-            log.info(" ".join([f"{name}={_shown(value)}" for name, value in fields.items()]))
+            log.info(_text(fields))
 
 
 def _fields(call: Call, outcome: Outcome) -> dict[str, Any]:
@@ -57,9 +56,15 @@ def _fields(call: Call, outcome: Outcome) -> dict[str, Any]:
     return fields
 
 
-_PLAIN = re.compile(r"[!#-~]*").fullmatch  # printable ASCII without spaces and quotes
+def _text(fields: dict[str, Any]) -> str:
+    """`fields` as name=value; a value that could forge a line or a field is quoted."""
+    line = " ".join([f"{name}={value}" for name, value in fields.items()])
+    if line.isascii() and line.isprintable() and line.count(" ") < len(fields):
+        return line
+    return " ".join([f"{name}={_quoted(value)}" for name, value in fields.items()])
 
 
-def _shown(value: Any) -> Any:
-    """A value that cannot forge a line or a field."""
-    return orjson.dumps(value).decode() if type(value) is str and not _PLAIN(value) else value
+def _quoted(value: Any) -> Any:
+    if type(value) is not str or (value.isascii() and value.isprintable() and " " not in value):
+        return value
+    return orjson.dumps(value).decode()

@@ -91,7 +91,7 @@ class Plugin:
         credentials = dict(_credentials(head))
         found = [await self._find(credential) for credential in credentials.values()]
         # Several credentials must all be the same key: a good one does not excuse a bad one.
-        if found and found[0] is not None and all(principal == found[0] for principal in found):
+        if found and found[0] is not None and found.count(found[0]) == len(found):
             return found[0]
         if found:
             self._count_failure(head.peer)

@@ -38,6 +38,7 @@ class _Taken:
 class Plugin:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._of_all = (Window("global", settings.global_per_hour, 3600.0),) if settings.global_per_hour else ()
         self._store: StateStore | None = None
 
     @hookimpl
@@ -67,9 +68,7 @@ class Plugin:
             await self._store.give_back(taken.windows, taken.cost - call.attempts, ticket=call.id)
 
     def _windows(self, call: Call, cost: int) -> list[Window]:
-        windows = []
-        if self._settings.global_per_hour:
-            windows.append(Window("global", self._settings.global_per_hour, 3600.0))
+        windows = list(self._of_all)
         if self._settings.model_interval_s:
             windows.append(Window(f"model:{call.model}", cost, self._settings.model_interval_s))
         for rule, limit in call.principal.limits.items():

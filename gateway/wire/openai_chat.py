@@ -38,6 +38,7 @@ ROLES: dict[str, Role] = {
     "tool": "user",
     "function": "user",
 }
+_ROLE_NAMES = tuple(ROLES)
 # As in the original. How many of them run at once is choices.py's affair.
 MOST_CHOICES = 128
 _RECORDS = "/v1/chat/completions/{id}"
@@ -173,11 +174,11 @@ def _messages(fields: Fields) -> tuple[Message, ...]:
     if not tables:
         raise bad("messages", "must be a list of at least one message")
     files: list[Part] = []
-    return tuple(_message(table, files) for table in tables)
+    return tuple([_message(table, files) for table in tables])
 
 
 def _message(fields: Fields, files: list[Part]) -> Message:
-    role = fields.word("role", of=tuple(ROLES))
+    role = fields.word("role", of=_ROLE_NAMES)
     if role is None:
         raise bad(fields.at("role"), "is required")
     content = fields.get("content")
