@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 
 from benchmarks.bare import EVENTS, PIECE
-from benchmarks.processes import Child, started
+from benchmarks.processes import Child, served, started
 
 ROUNDS = 7
 HEADERS = {"Authorization": "Bearer sk-bench"}
@@ -34,7 +34,7 @@ async def measure() -> list[str]:
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder) / "settings.json"
                 file.write_text(json.dumps(_settings(script)))
-                async with started(["-m", "benchmarks.served", str(file)]) as gateway:
+                async with served(file) as gateway:
                     ours, theirs = await _rounds(bare, gateway, path, count)
             mine, other = (statistics.median(samples) * scale for samples in (ours, theirs))
             lines.append(f"| {name} | {other:,.0f} | {mine:,.0f} | {mine / other:.2f} | {target} |")

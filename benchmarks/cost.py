@@ -11,7 +11,7 @@ from pathlib import Path
 
 import aiohttp
 
-from benchmarks.processes import Child, started
+from benchmarks.processes import Child, served, started
 
 CASES = (
     ("short reply", "[[sim chars=40 frames=1]]", 200, 0.7),
@@ -30,7 +30,7 @@ async def measure() -> list[str]:
             file = Path(folder) / "settings.json"
             file.write_text(json.dumps(_settings(site, account)))
             arguments = [site.ready["proxy_url"], site.ready["ca_file"], *other["cookies"].values()]
-            async with started(["-m", "benchmarks.served", str(file)]) as gateway, direct(arguments) as library:
+            async with served(file) as gateway, direct(arguments) as library:
                 for name, prompt, count, target in CASES:
                     lines.append(await _case(gateway, library, name, prompt, count, target))
     return lines

@@ -23,7 +23,7 @@ import aiohttp
 import numpy as np
 import PIL.Image
 
-from benchmarks.processes import Child, started
+from benchmarks.processes import Child, served, started
 
 AT_ONCE, MEGAPIXELS = 10, (5000, 4000)
 QUIET_S = 5.0
@@ -46,7 +46,7 @@ async def serving(beat: str) -> AsyncIterator[Child]:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "settings.json"
             file.write_text(json.dumps(_settings(site, beat)))
-            async with started(["-m", "benchmarks.served", str(file)]) as gateway:
+            async with served(file) as gateway:
                 os.sched_setaffinity(gateway.process.pid, set(sorted(os.sched_getaffinity(0))[:2]))
                 yield gateway
 

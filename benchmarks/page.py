@@ -19,7 +19,7 @@ import aiohttp
 from playwright.async_api import Browser, CDPSession, Page, async_playwright
 
 from benchmarks.chain import BODY, HEADERS, PLUGINS
-from benchmarks.processes import Child, started
+from benchmarks.processes import Child, served
 
 ACCOUNTS, PER_SECOND, LOOKED_S, SETTLED_S = 100, 50, 60.0, 12.0
 ROUNDS, ROUND_S = 8, 6.0
@@ -80,7 +80,7 @@ async def measure() -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "settings.json"
         file.write_text(json.dumps(_settings()))
-        async with started(["-m", "benchmarks.served", str(file)]) as gateway, _load(gateway):
+        async with served(file) as gateway, _load(gateway):
             await asyncio.sleep(SETTLED_S)
             async with _browser() as browser:
                 lines.append(f"| a blank page | {(await _looked_at(browser, 'about:blank', 'body')).cells()} | |")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,8 +43,15 @@ class Child:
 
 
 @asynccontextmanager
-async def started(arguments: Sequence[str]) -> AsyncIterator[Child]:
-    """`python ARGUMENTS`, once it has printed its JSON line; ended with SIGTERM."""
+async def served(settings: Path) -> AsyncIterator[Child]:
+    """The gateway (benchmarks/served.py), as `make run`, the image and the systemd unit start it."""
+    async with started(["-m", "benchmarks.served", str(settings)], {"PYTHONMALLOC": "malloc"}) as child:
+        yield child
+
+
+@asynccontextmanager
+async def started(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> AsyncIterator[Child]:
+    """`python ARGUMENTS` with `environment` on top of ours, once it has printed its JSON line; ended with SIGTERM."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,
@@ -51,6 +59,7 @@ async def started(arguments: Sequence[str]) -> AsyncIterator[Child]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         cwd=ROOT,
+        env={**os.environ, **(environment or {})},
     )
     assert process.stdout is not None
     try:

