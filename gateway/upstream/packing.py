@@ -81,10 +81,11 @@ def _turns(messages: Sequence[Message]) -> list[_Turn]:
     uses = {part.id: part for message in messages for part in message.parts if isinstance(part, ToolUse) and part.id}
     found: list[_Turn] = []
     for message in messages:
-        text = "\n".join(filter(None, (_part_text(part, uses) for part in message.parts)))
+        said = [(part, text) for part in message.parts if (text := _part_text(part, uses))]
+        text = "\n".join([text for _, text in said])
         if not text.strip():
             continue
-        label = _RESULTS if all(isinstance(part, ToolResult) for part in message.parts) else _LABEL[message.role]
+        label = _RESULTS if all(isinstance(part, ToolResult) for part, _ in said) else _LABEL[message.role]
         if label == _RESULTS and found and found[-1].label == _RESULTS:
             text = f"{found.pop().text}\n{text}"
         found.append(_Turn(message.role, label, text))

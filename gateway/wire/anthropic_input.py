@@ -162,11 +162,19 @@ def tool_choice(fields: Fields, offered: tuple[Tool, ...]) -> tuple[ToolChoice, 
             return ToolChoice("none"), parallel
         case "tool":
             name = table.needed("name", most=128)
-            if all(tool.name != name for tool in offered):
-                raise bad(table.at("name"), "is not one of the tools")
-            return ToolChoice("required", frozenset([name])), parallel
+            if any(tool.name == name for tool in offered):
+                return ToolChoice("required", frozenset([name])), parallel
+            if name in _left_to_the_web(fields):  # as Claude Code demands web_search: the web searches when it likes
+                return ToolChoice(), parallel
+            raise bad(table.at("name"), "is not one of the tools")
         case _:
             return ToolChoice(), parallel
+
+
+def _left_to_the_web(fields: Fields) -> set[str | None]:
+    """The names of the tools that Anthropic's own servers would run."""
+    left = [table for table in fields.tables("tools") if (table.text("type", most=100) or "").startswith(_SERVER_TOOLS)]
+    return {table.text("name", most=128) for table in left}
 
 
 def thinking(fields: Fields, effort: str | None) -> tuple[bool, bool]:

@@ -38,6 +38,14 @@ def test_results_say_which_call_they_answer_in_any_order() -> None:
     assert f"Results of tools:\n{told}" in text
 
 
+def test_a_picture_that_a_tool_brought_is_a_result_too() -> None:
+    turns = (user("?"), Message("assistant", (ToolUse("1", "read", '{"file":"a.png"}'),)))
+    picture = Blob(b"x", "image/png", "image-1.png")
+    packed = pack(call(*turns, Message("user", (ToolResult("1", "", "a picture"), picture)), tools=(TOOL,)))
+    assert 'Results of tools:\nResult of read {"file":"a.png"}:\na picture' in packed.text
+    assert packed.files == (picture,)
+
+
 def test_a_demand_for_json_stands_last() -> None:
     schema = {"type": "object", "required": ["a"]}
     text = pack(call(Message("system", (Text("Be brief."),)), user("List"), json_answer=JsonAnswer(schema))).text

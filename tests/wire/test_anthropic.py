@@ -133,6 +133,7 @@ def test_pictures_and_documents_come_in_every_form() -> None:
         ({"type": "auto"}, ToolChoice(), True),
         ({"type": "any", "disable_parallel_tool_use": True}, ToolChoice("required"), False),
         ({"type": "tool", "name": "weather"}, ToolChoice("required", frozenset(["weather"])), True),
+        ({"type": "tool", "name": "web_search"}, ToolChoice(), True),
         ({"type": "none"}, ToolChoice("none"), True),
     ],
     ids=lambda value: value["type"] if isinstance(value, dict) else "",
