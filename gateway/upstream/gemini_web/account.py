@@ -313,10 +313,11 @@ class WebAccount:
 
     def _put_back(self, client: Client) -> None:
         current = client.login == self._login and not self._closed
-        if current and client.client.cookies_changed:
+        if changed := current and client.client.cookies_changed:
             self._learn_cookies(client.client)
         if current and len(self._idle) < _IDLE_SESSIONS:
-            dress(client.client, self.cookies)  # rotated values may have come while it was in flight
+            if changed or client.client.dressed is not self.cookies:  # rotated values may have come while it was in flight
+                dress(client.client, self.cookies)
             client.idle_since = time.monotonic()
             self._idle.append(client)
             if self._tidying is None:
