@@ -12,6 +12,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 EVERY_S = 30.0
+_PATIENCE = 10
 # mallopt(3). Setting one of the thresholds ends glibc's own adjustment of both (up to 32 and 64 MB).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _KEPT_BYTES, _ARENAS = 4_000_000, 2
@@ -46,12 +47,18 @@ def _trimmer() -> Callable[[int], int] | None:
 
 
 async def trim_for_ever(quiet: Callable[[], bool], every_s: float = EVERY_S) -> None:
-    """Trim every `every_s` seconds, in a thread: a large heap takes some milliseconds. What is kept for the next use goes
-    first, where it is strewn over the heap and each piece of it holds back a whole megabyte."""
+    """Trim every `every_s` seconds if it is `quiet` (no call runs), and every tenth time anyway: it takes some ten
+    milliseconds for what a burst left, in which whoever needs memory waits, the loop in spite of the thread. What is kept
+    for the next use goes first: it is strewn over the heap, and little of it holds back much."""
     trim = _trimmer()
+    waited = 0
     while trim is not None:
         await asyncio.sleep(every_s)
+        waited += 1
+        if not quiet() and waited < _PATIENCE:
+            continue
         urlsplit.cache_clear()  # type: ignore[attr-defined] # curl_cffi takes addresses apart by it, and none comes again
-        if quiet():  # when no request runs there is next to nothing to search
+        if quiet():  # then there is next to nothing to search
             gc.collect()  # which lets go of the interpreter's spare tuples, lists and dicts, too
+        waited = 0
         await asyncio.to_thread(trim, 0)

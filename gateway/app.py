@@ -125,7 +125,7 @@ class Running:
 
     async def trim_memory(self) -> None:
         """Give memory back, until cancelled."""
-        await trim_for_ever(lambda: self._front.quiet)
+        await trim_for_ever(lambda: not any(account.in_flight for account in self.pool.accounts))
 
     async def sweep_files(self) -> None:
         """Delete uploads that have expired, until cancelled."""

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import types
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, TypeVar, cast
@@ -25,13 +25,14 @@ Bound = tuple[str, Callable[..., Any]]
 
 @dataclass(slots=True, eq=False)
 class Implementation:
-    """A plugin's side of a hook; a coroutine gets `timeout_s`. `runs`, `seconds` in all (of a wrap_generate
-    with the answer inside it) and `errors` are what it cost so far."""
+    """A plugin's side of a hook; a coroutine gets `timeout_s`. One that `notifies` has no say: whatever it raises is a
+    failure. `runs`, `seconds` in all (of a wrap_generate with the answer inside it) and `errors` are its cost so far."""
 
     plugin: str
     hook: str
     function: Callable[..., Any]
     timeout_s: float
+    notifies: bool = False
     runs: int = 0
     seconds: float = 0.0
     errors: int = 0
@@ -49,6 +50,8 @@ class Implementation:
             async with asyncio.timeout(self.timeout_s):
                 return await _rest(work, waits_for)
         except GatewayError:
+            if self.notifies:
+                self.failed()
             raise
         except Exception as exc:
             self.failed()
@@ -70,9 +73,10 @@ class Hooks:
     def __init__(self, implementations: dict[str, Sequence[Bound]], timeout_s: float = 10) -> None:
         self._found = {
             name: tuple(
-                Implementation(plugin, name, function, timeout_s) for plugin, function in implementations.get(name, ())
+                Implementation(plugin, name, function, timeout_s, notifies=kind.combine == "all")
+                for plugin, function in implementations.get(name, ())
             )
-            for name in HOOKS
+            for name, kind in HOOKS.items()
         }
         self._authenticate = self._found["authenticate"]
         self._prepare = self._found["prepare_call"]
@@ -224,12 +228,8 @@ class Hooks:
 
     async def _notify(self, hooks: Sequence[Implementation], *args: Any) -> None:
         for hook in hooks:
-            try:
+            with suppress(GatewayError):  # noted already, and never in the way: the policy of notifications
                 await hook.run(*args)
-            except PluginFailed:
-                pass  # noted already, and never in the way: the policy of notifications
-            except GatewayError:
-                hook.failed()
 
 
 @asynccontextmanager

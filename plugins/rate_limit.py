@@ -4,7 +4,9 @@ asked counts."""
 
 from __future__ import annotations
 
+import itertools
 import math
+import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -33,6 +35,7 @@ class _Taken:
 
     windows: list[Window]
     cost: int
+    ticket: str
 
 
 class Plugin:
@@ -40,6 +43,8 @@ class Plugin:
         self._settings = settings
         self._of_all = (Window("global", settings.global_per_hour, 3600.0),) if settings.global_per_hour else ()
         self._store: StateStore | None = None
+        # Tickets that no other replica has.
+        self._drawn, self._numbers = f"{secrets.token_hex(12)}-", itertools.count()
 
     @hookimpl
     async def lifespan(self, gateway: Services) -> AsyncIterator[None]:
@@ -54,18 +59,19 @@ class Plugin:
             return
         if (least := min([window.limit for window in windows])) < cost:
             raise InvalidRequest(f"n: at most {least} answers at once, by the rate limit", param="n")
-        wait = await self._store.take(windows, cost, ticket=call.id)
+        taken = _Taken(windows, cost, f"{self._drawn}{next(self._numbers)}")
+        wait = await self._store.take(windows, cost, ticket=taken.ticket)
         if wait > 0:
             seconds = math.ceil(wait)
             raise RateLimited(f"Rate limit reached, try again in {seconds} s", retry_after=seconds)
-        call.extras[NAME] = _Taken(windows, cost)
+        call.extras[NAME] = taken
 
     @hookimpl
     async def call_finished(self, call: Call) -> None:
         """What ended before Gemini was asked costs nothing: no account was free, or the caller left the queue."""
         taken = call.extras.get(NAME)
         if taken is not None and call.attempts < taken.cost and self._store is not None:
-            await self._store.give_back(taken.windows, taken.cost - call.attempts, ticket=call.id)
+            await self._store.give_back(taken.windows, taken.cost - call.attempts, ticket=taken.ticket)
 
     def _windows(self, call: Call, cost: int) -> list[Window]:
         windows = list(self._of_all)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.errors import Unauthenticated
+from gateway.errors import Overloaded, PluginFailed, Unauthenticated
 from gateway.hookspecs import Generate, Services, hookimpl
 from gateway.model import Call, Event, Outcome, Principal, RequestHead, TextDelta
 from gateway.testing import Script, make_client
@@ -17,12 +17,13 @@ from gateway.testing import Script, make_client
 class Failing:
     """Raises in the hook that it was made for."""
 
-    def __init__(self, hook: str) -> None:
+    def __init__(self, hook: str, error: Exception | None = None) -> None:
         self._hook = hook
+        self._error = error or ZeroDivisionError("a secret of the plugin")
 
     def _trip(self, hook: str) -> None:
         if hook == self._hook:
-            raise ZeroDivisionError("a secret of the plugin")
+            raise self._error
 
     @hookimpl
     async def authenticate(self, head: RequestHead) -> Principal | None:
@@ -60,9 +61,10 @@ async def test_a_plugin_that_raises_costs_that_one_request_a_500_and_says_nothin
             assert response.status == 200
 
 
-async def test_a_plugin_that_fails_to_take_notice_is_in_nobodys_way() -> None:
+@pytest.mark.parametrize("error", [ZeroDivisionError(), PluginFailed("of its own"), Overloaded("away")], ids=repr)
+async def test_a_plugin_that_fails_to_take_notice_is_in_nobodys_way(error: Exception) -> None:
     seen = Noticing()
-    async with make_client(plugins=[("bad", Failing("call_finished")), ("good", seen)]) as client:
+    async with make_client(plugins=[("bad", Failing("call_finished", error)), ("good", seen)]) as client:
         assert (await client.chat("hello")).status == 200
         assert (await seen.outcome()).status == 200
         assert client.gateway.hooks.errors["bad", "call_finished"] == 1

@@ -32,6 +32,7 @@ class Bucket:
     tokens_in: int = 0
     tokens_out: int = 0
     first_s: array[float] = field(default_factory=lambda: array("d"))
+    _sampled: int = 0
     _plain: list[float | None] | None = None
 
     def add(self, outcome: Outcome) -> None:
@@ -46,7 +47,8 @@ class Bucket:
         if len(self.first_s) < _MOST_SAMPLES:
             self.first_s.append(outcome.first_content_s)
         else:
-            self.first_s[self.requests % _MOST_SAMPLES] = outcome.first_content_s
+            self.first_s[self._sampled % _MOST_SAMPLES] = outcome.first_content_s  # the oldest
+        self._sampled += 1
 
     def plain(self) -> list[float | None]:
         """[requests, errors, tokens in, tokens out, median and 95th percentile of the time to the first content]."""

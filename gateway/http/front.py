@@ -93,11 +93,6 @@ class Front:
             before.leave()
         self._stages = [*(other for other in self._stages if not other.left.is_set()), stage]
 
-    @property
-    def quiet(self) -> bool:
-        """Whether no request runs."""
-        return not any(stage.running for stage in self._stages)
-
     def _request(self, *args: Any) -> web.BaseRequest:
         assert self._stage is not None
         return self._stage.server.request_factory(*args)

@@ -162,6 +162,15 @@ def test_the_hour_moves_on() -> None:
     assert journal.hour()["buckets"] == [[0, 0, 0, 0, None, None]] * STEPS
 
 
+def test_times_to_the_first_content_are_those_of_the_latest_answers() -> None:
+    journal = Journal(lambda: 0.0)
+    for number in range(1000):
+        answered = Outcome(200, None, 1.0, 10.0 if number < 500 else 0.1)
+        journal.add(Call("1", 0, "openai"), answered)
+        journal.add(Call("2", 0, "openai"), Outcome(429, "RateLimited", 0.0))
+    assert journal.hour()["buckets"][-1] == [2000, 1000, 0, 0, 0.1, 0.1]
+
+
 def test_the_journal_does_not_grow() -> None:
     now = [0.0]
     journal = Journal(lambda: now[0])

@@ -93,12 +93,14 @@ async def test_leaving_before_the_first_byte_frees_the_account_too(launch: Launc
 
 async def test_what_calls_leave_behind_is_gone_without_a_search_for_garbage(launch: Launch) -> None:
     """A burst would else stand in memory until the interpreter searches, which may be long after."""
-    async with launch(settings={"pool": {"max_concurrency": 8}}, idle_s=0.2) as live:
+    async with launch(settings={"pool": {"max_concurrency": 8}}, idle_s=0.3) as live:
         gc.collect()
         gc.disable()
         try:
             await asyncio.gather(*(leave_after_first_piece(live) for _ in range(4)))
-            replies = await asyncio.gather(*(live.client.chat("hello", stream=True) for _ in range(4)))
+            await until(lambda: not alive(Session) and not alive(ReplyReader))
+            later = "[[sim chars=200 frames=10 pace_ms=15]]"  # put back when the first of them wait already
+            replies = await asyncio.gather(*(live.client.chat(text, stream=True) for text in ("hello", later) * 2))
             assert all(reply.status == 200 for reply in replies)
             await until(lambda: not alive(Session) and not alive(ReplyReader))
         finally:

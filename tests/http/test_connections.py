@@ -70,6 +70,15 @@ async def test_a_connection_that_works_is_never_closed_for_an_idle_one() -> None
             opened.close()
 
 
+async def test_a_connection_that_has_served_makes_room_like_any_idle_one() -> None:
+    async with make_client(settings={"server": {"max_connections": 1}}) as client:
+        with dial(client) as served:
+            served.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert b"200 OK" in await asyncio.to_thread(served.recv, 65_536)
+            statuses, _ = await raw(client, b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            assert statuses == [200]
+
+
 async def test_when_all_are_busy_the_next_is_told_to_come_back() -> None:
     go_on = asyncio.Event()
     settings = {"server": {"max_connections": 10}, "pool": {"max_concurrency": 50}}

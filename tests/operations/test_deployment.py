@@ -302,7 +302,8 @@ def test_what_compose_mounts_into_prometheus_and_grafana_fits() -> None:
 
 
 def test_each_way_to_start_it_gives_the_memory_of_a_burst_back() -> None:
-    recipe = subprocess.run(["make", "-n", "run"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    ask = ["make", "--no-print-directory", "-n", "run"]
+    recipe = subprocess.run(ask, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     unit = (ROOT / "deploy/systemd/gemini-gateway.service").read_text()
     image = (ROOT / "Dockerfile").read_text().rpartition("FROM ")[2]
     assert all("PYTHONMALLOC=malloc" in text for text in (recipe.splitlines()[-1], unit, image))

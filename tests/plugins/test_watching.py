@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shlex
 import socket
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import aiohttp
 import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from yarl import URL
 
 from config.settings import Settings
 from gateway.app import running
@@ -100,8 +102,11 @@ async def test_an_access_line_says_who_what_how_and_no_prompt(format: str, caplo
         await client.chat("my secret question", stream=True)
         await client.chat("my secret question", model="forged\nline key=admin")
         await client.chat("my secret question", model="x")
+        forging = URL(f"{client.url}/v1beta/models/x%0Aid=1%20key=admin:generateContent", encoded=True)
+        async with client.http.post(forging, json={}) as response:
+            assert response.status == 400
     lines = [record.getMessage() for record in caplog.records if record.name == "gateway.access"]
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert all("\n" not in line and "secret" not in line and "forged" not in line for line in lines)
     if format == "json":
         first = orjson.loads(lines[0])
@@ -113,6 +118,8 @@ async def test_an_access_line_says_who_what_how_and_no_prompt(format: str, caplo
         )
         assert first["tokens_out"] > 0 and first["first_ms"] >= 0
     else:
+        read = [dict(field.split("=", 1) for field in shlex.split(line)) for line in lines]
+        assert {line["key"] for line in read} == {"anonymous"} and len({line["id"] for line in read}) == 4
         assert "status=200" in lines[0] and "account=a" in lines[0] and "error=" not in lines[0]
     assert "InvalidRequest" in lines[1] and "UnknownModel" in lines[2]
 
