@@ -71,12 +71,15 @@ async def test_a_connection_that_works_is_never_closed_for_an_idle_one() -> None
 
 
 async def test_a_connection_that_has_served_makes_room_like_any_idle_one() -> None:
-    async with make_client(settings={"server": {"max_connections": 1}}) as client:
-        with dial(client) as served:
-            served.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
-            assert b"200 OK" in await asyncio.to_thread(served.recv, 65_536)
-            statuses, _ = await raw(client, b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-            assert statuses == [200]
+    async with make_client(settings={"server": {"max_connections": 10}}) as client:
+        served = [dial(client) for _ in range(10)]
+        for opened in served:
+            opened.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert b"200 OK" in await asyncio.to_thread(opened.recv, 65_536)
+        statuses, _ = await raw(client, b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert statuses == [200]
+        for opened in served:
+            opened.close()
 
 
 async def test_when_all_are_busy_the_next_is_told_to_come_back() -> None:
