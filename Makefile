@@ -9,21 +9,22 @@ SECONDS := 3600
 KILLS := 100
 VENV := .venv
 BIN := $(VENV)/bin
-# The C library's allocator for all of Python: it gives pages back where Python's own keeps whole megabytes for a few small
-# objects in them. It costs 2 to 5 % of CPU (benchmarks/README.md).
-RUN := PYTHONMALLOC=malloc $(BIN)/python -m gateway
 PORT_FLAG := $(if $(PORT),--port $(PORT))
 
 # Tests start the gateway a thousand times: it is compiled once, also where the environment says not to keep that.
 export PYTHONDONTWRITEBYTECODE =
 
+# The C library's allocator for all of Python: it gives pages back where Python's own keeps whole megabytes for a few small
+# objects in them. It costs some CPU: benchmarks/README.md has both.
+demo run soak: export PYTHONMALLOC = malloc
+
 .PHONY: demo run test test-browser soak sdk-suites bench lint docs lock clean
 
 demo: $(VENV)/ready
-	$(RUN) demo $(PORT_FLAG)
+	$(BIN)/python -m gateway demo $(PORT_FLAG)
 
 run: $(VENV)/ready
-	$(RUN) serve $(PORT_FLAG)
+	$(BIN)/python -m gateway serve $(PORT_FLAG)
 
 test: $(VENV)/ready-test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not browser and not soak and not alone"
@@ -33,7 +34,7 @@ test-browser: $(VENV)/ready-test
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m browser tests/browser
 
 soak: $(VENV)/ready-test
-	PYTHONMALLOC=malloc SOAK_S=$(SECONDS) SOAK_KILLS=$(KILLS) SOAK_REPORT=soak.json $(BIN)/python -m pytest -m soak --timeout 0 tests/soak
+	SOAK_S=$(SECONDS) SOAK_KILLS=$(KILLS) SOAK_REPORT=soak.json $(BIN)/python -m pytest -m soak --timeout 0 tests/soak
 
 # The official SDKs' own tests, fetched from the package index (tests/sdk_suites).
 sdk-suites: $(VENV)/ready-test
