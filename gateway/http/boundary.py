@@ -77,7 +77,7 @@ class Boundary:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """aiohttp's outermost one."""
+        """Around each request: its id, the checks of its head, and errors in the wire format of its address."""
         request[REQUEST_ID] = id = self._ids.new()
         request[HIGH_WATER] = self._high_water
         token = request_id.set(id)

@@ -195,7 +195,7 @@ class Listener(web.Server):
         self._waiting.pop(handler, None)
 
     def idle(self, handler: web.RequestHandler) -> None:
-        """None is any more."""
+        """No request of this connection is being served any more."""
         if handler.connected:
             self._waiting[handler] = None
 
