@@ -16,15 +16,14 @@ class Budget:
     def __init__(self, settings: PoolSettings, store: StateStore, clock: Callable[[], float]) -> None:
         limits = (("minute", settings.egress_per_minute, 60.0), ("hour", settings.egress_per_hour, 3600.0))
         self._limits = [limit for limit in limits if limit[1]]
-        self.is_endless = not self._limits
         self._store = store
         self._clock = clock
 
     async def spend(self, egress: Egress) -> bool:
         """Count a call against the budget of `egress`, if there is room; else note until when there is none. One round
-        trip to the store. Not to be asked where the budget `is_endless`."""
+        trip to the store where there are budgets, none where there are not."""
         windows = [Window(f"egress:{egress.name}:{span}", most, seconds) for span, most, seconds in self._limits]
-        wait = await self._store.take(windows)
+        wait = await self._store.take(windows) if windows else 0.0
         if wait > 0:
             egress.full_until = self._clock() + wait
         return wait <= 0

@@ -245,7 +245,7 @@ class Pool:
         """A free account, taken, through an egress that may take one more call."""
         while True:
             choice = await self._free(call, model)
-            if self._budget.is_endless or await self._spend(choice.account):
+            if await self._spend(choice.account):
                 choice.account.calls += 1
                 return choice
 

@@ -113,9 +113,9 @@ class Fields:
 
     def tables(self, *names: str, most: int = 1000) -> list[Fields]:
         """A list of JSON objects; absent is empty."""
-        if self.get(*names) is None:
+        items = self.items(*names, most=most)
+        if not items:
             return []
-        items = self.items(*names, most=most) or []
         found, path_to = [], self.at(names[0])
         for number, item in enumerate(items):
             path = f"{path_to}.{number}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
-from gateway.errors import AccountExpired, UpstreamUnavailable
-from gateway.model import Image, ImageReady
+from gateway.errors import AccountExpired, Forbidden, UpstreamUnavailable
+from gateway.hookspecs import hookimpl
+from gateway.model import Call, Image, ImageReady
 from gateway.state.memory import MemoryStore
 from gateway.state.store import Window
 from gateway.testing import Client, Script, ScriptedUpstream, make_client
@@ -49,6 +51,24 @@ async def test_a_refusal_counts_nothing_and_nothing_is_sent_upstream() -> None:
         assert len(client.upstream.asked) == 2
         now[0] = 3600.0
         assert (await client.chat("hello")).status == 200
+
+
+class Renaming:
+    """Gives calls an id of its own, as a plugin that takes over a caller's does; and refuses them when they are counted."""
+
+    @hookimpl
+    async def prepare_call(self, call: Call) -> Call:
+        return replace(call, id="the caller's")
+
+    @hookimpl
+    async def admit(self, call: Call) -> None:
+        raise Forbidden("not today")
+
+
+async def test_a_refused_call_costs_nothing_whatever_its_id_has_become() -> None:
+    async with make_client(plugins=[limiter(global_per_hour=2), ("renaming", Renaming())]) as client:
+        statuses = [(await client.chat("hello")).status for _ in range(4)]
+        assert statuses == [403] * 4 and not client.upstream.asked
 
 
 async def test_a_burst_gets_exactly_what_the_rule_allows() -> None:
